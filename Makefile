@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# What a person types. Meson and ninja do the building (meson.build), the scripts in tools/ the rest.
+#   ARGS="..."  goes to the program     V=1  shows every command     DEPS=no  installs nothing
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help build run test check bench lint coverage clean
+MAKEFLAGS += --no-print-directory
+
+BENCH ?= place
+export V
+
+# $(call deps,GROUP...): what is missing of these packages is installed.
+deps = @$(if $(filter no,$(DEPS)),:,tools/deps $(1))
+
+help:
+	@echo 'make build     build/till; installs the Debian packages it needs, as the others do'
+	@echo 'make run       the whole thing on this machine: shop, wallets, console (ARGS="--fresh")'
+	@echo 'make test      every test there is; the last line counts them'
+	@echo 'make check     before each commit: lint and unit tests, seconds'
+	@echo 'make bench     build/till bench $$BENCH, place by default (ARGS="--orders 100000")'
+	@echo 'make lint      what every file keeps to; tools/lint fix mends the form'
+	@echo 'make coverage  what the tests reach; every branch of src/core, or it fails'
+	@echo 'make clean     removes the build directories, nothing else'
+	@echo 'V=1 shows every command, DEPS=no installs nothing.'
+
+build:
+	$(call deps,build)
+	@tools/build build
+
+run: build
+	@exec build/till dev $(ARGS)
+
+test:
+	$(call deps,build lint test)
+	@tools/test
+
+check:
+	$(call deps,build lint)
+	@tools/test lint unit
+
+bench: build
+	@exec build/till bench $(BENCH) $(ARGS)
+
+lint:
+	$(call deps,lint)
+	@tools/lint check
+
+coverage:
+	$(call deps,build coverage)
+	@tools/coverage
+
+clean:
+	rm -rf build build-sanitized build-coverage build-tsan

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The texts of the stored numbers, from the lists in order.h. A number that is not of the list reads "?".
+#include "core/order.h"
+
+#define X_NAME(constant, text) [constant] = text,
+#define NAME_FUNCTION(function, type, LIST)                                                                            \
+    const char *function(enum type v)                                                                                  \
+    {                                                                                                                  \
+        static const char *const names[] = {LIST(X_NAME)};                                                             \
+        return (unsigned)v < sizeof names / sizeof names[0] && names[v] ? names[v] : "?";                              \
+    }
+
+NAME_FUNCTION(order_state_name, order_state, ORDER_STATES)
+NAME_FUNCTION(cancel_reason_name, cancel_reason, CANCEL_REASONS)
+NAME_FUNCTION(channel_name, channel_id, CHANNELS)
+NAME_FUNCTION(payment_state_name, payment_state, PAYMENT_STATES)
+NAME_FUNCTION(proof_name, proof, PROOFS)
+NAME_FUNCTION(refund_state_name, refund_state, REFUND_STATES)
+NAME_FUNCTION(refund_cause_name, refund_cause, REFUND_CAUSES)
+NAME_FUNCTION(event_type_name, event_type, EVENT_TYPES)
+NAME_FUNCTION(call_method_name, call_method, CALL_METHODS)
+NAME_FUNCTION(outcome_name, outcome, OUTCOMES)
+NAME_FUNCTION(fact_name, fact, FACTS)
+NAME_FUNCTION(trace_kind_name, trace_kind, TRACE_KINDS)

@@ -1,0 +1,802 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order machine: the drawing, the table, the switch, in that order.
+//
+//                       code                      money
+//    [placed] ----------------> [awaiting] --------------------> [paid]
+//       |  \                        |                             ^ ^
+//       |   \_______________________|___money (overtakes code)____| |
+//       | cancel, window over,      | cancel, window over           | money that was under way
+//       | channel refuses           v                               |
+//       +---------------------> [closing] --------------------------+
+//                                   |                               |
+//                                   | every attempt proven          | late money, and the stock is
+//                                   v unpayable                     | there again (late_payment=reopen)
+//                              [cancelled] -------------------------+
+//
+// An attempt to be paid (struct payment) lives on its own: it outlives the order's closing when a code may still take
+// money, and everything such money needs (recording it, telling of it, sending it back) is owed by its row.
+#include "core/order.h"
+#include <assert.h>
+
+#define BIT(i) (1u << (i))
+
+// to:                  placed               awaiting  closing  paid     cancelled
+static const unsigned ORDER_EDGES[] = {
+    [ORDER_STATE_0] = BIT(ORDER_PLACED),
+    [ORDER_PLACED] = BIT(ORDER_AWAITING_PAYMENT) | BIT(ORDER_CLOSING) | BIT(ORDER_PAID),
+    [ORDER_AWAITING_PAYMENT] = BIT(ORDER_CLOSING) | BIT(ORDER_PAID),
+    [ORDER_CLOSING] = BIT(ORDER_PAID) | BIT(ORDER_CANCELLED),
+    [ORDER_PAID] = 0,
+    [ORDER_CANCELLED] = BIT(ORDER_PAID),
+};
+
+#define MONEY_CAME                                                                                                     \
+    (BIT(PAYMENT_CAPTURED) | BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_HELD) | BIT(PAYMENT_MISMATCHED))
+static const unsigned PAYMENT_EDGES[] = {
+    [PAYMENT_STATE_0] = BIT(PAYMENT_CREATING),
+    [PAYMENT_CREATING] = BIT(PAYMENT_WAITING) | BIT(PAYMENT_CLOSING) | BIT(PAYMENT_CLOSED) | BIT(PAYMENT_FAILED) |
+                         MONEY_CAME,
+    [PAYMENT_WAITING] = BIT(PAYMENT_CLOSING) | BIT(PAYMENT_CLOSED) | MONEY_CAME,
+    [PAYMENT_CAPTURED] = BIT(PAYMENT_REFUNDING),
+    [PAYMENT_CLOSING] = BIT(PAYMENT_CLOSED) | MONEY_CAME,
+    [PAYMENT_CLOSED] = MONEY_CAME, // a proof that was none, or a provider that forgot: money is never turned away
+    [PAYMENT_REFUNDING] = BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_CAPTURED),
+    [PAYMENT_REFUNDED] = 0,
+    [PAYMENT_FAILED] = MONEY_CAME,
+    [PAYMENT_HELD] = BIT(PAYMENT_REFUNDING),
+    [PAYMENT_MISMATCHED] = 0,
+};
+
+// One step, as its leaves see it.
+struct run {
+    const struct rules *rules;
+    struct bundle *b;
+    struct order *o;
+    const struct event *e;
+    int64_t now_ms;
+    uint64_t next_key;
+    struct step *out;
+};
+
+// --- What goes out
+
+static void emit(struct run *r, enum event_type type, const struct payment *p, const struct refund *f, int64_t amount_fen)
+{
+    assert(r->out->n_events < STEP_MAX);
+    r->out->events[r->out->n_events++] = (struct public_event){
+        .type = type,
+        .sequence = ++r->o->sequence,
+        .state = r->o->state,
+        .reason = r->o->reason,
+        .payment_key = p ? p->key : 0,
+        .refund_key = f ? f->key : 0,
+        .amount_fen = amount_fen,
+    };
+}
+
+static struct trace *trace(struct run *r, enum trace_kind kind)
+{
+    assert(r->out->n_traces < STEP_MAX);
+    struct trace *t = &r->out->traces[r->out->n_traces++];
+    *t = (struct trace){.kind = kind, .n = r->o->n_checks};
+    return t;
+}
+
+// A word for people, in the trace's fixed room.
+static void trace_say(struct trace *t, const char *word)
+{
+    size_t i = 0;
+    for (; word[i] && i + 1 < sizeof t->detail; i++) t->detail[i] = word[i];
+    t->detail[i] = 0;
+}
+
+static void call_out(struct run *r, const struct payment *p, enum call_method method)
+{
+    assert(r->out->n_calls < STEP_MAX);
+    r->out->calls[r->out->n_calls++] = (struct call){
+        .channel = p->channel,
+        .method = method,
+        .order_key = r->o->key,
+        .payment_key = p->key,
+        .amount_fen = p->amount_fen,
+        .total_fen = p->amount_fen,
+        .expires_ms = p->expires_ms,
+    };
+}
+
+static void payment_touch(struct run *r, const struct payment *p)
+{
+    r->out->payments_changed |= BIT(p - r->b->payment);
+}
+
+static void refund_touch(struct run *r, const struct refund *f)
+{
+    r->out->refunds_changed |= BIT(f - r->b->refund);
+}
+
+// --- The movers: nobody else assigns a state
+
+static void order_move(struct run *r, enum order_state to)
+{
+    struct order *o = r->o;
+    assert(ORDER_EDGES[o->state] & BIT(to));
+    enum order_state from = o->state;
+    o->state = to;
+    r->out->changed = true;
+    switch (to) {
+    case ORDER_PLACED:
+        o->created_ms = r->now_ms;
+        if (o->holds_stock) r->out->stock = STOCK_HOLD;
+        emit(r, EVENT_ORDER_PLACED, NULL, NULL, o->amount_fen);
+        break;
+    case ORDER_AWAITING_PAYMENT: emit(r, EVENT_ORDER_AWAITING_PAYMENT, NULL, NULL, o->amount_fen); break;
+    case ORDER_CLOSING:
+        o->closing_ms = r->now_ms;
+        o->check_ms = TIME_NEVER;
+        emit(r, EVENT_ORDER_CLOSING, NULL, NULL, o->amount_fen);
+        break;
+    case ORDER_PAID:
+        o->paid_ms = r->now_ms;
+        o->check_ms = TIME_NEVER;
+        o->reason = REASON_NONE;
+        if (o->holds_stock) r->out->stock = from == ORDER_CANCELLED ? STOCK_RETAKE : STOCK_SELL;
+        emit(r, EVENT_ORDER_PAID, NULL, NULL, o->amount_fen);
+        break;
+    case ORDER_CANCELLED:
+        o->cancelled_ms = r->now_ms;
+        if (o->holds_stock) r->out->stock = STOCK_RELEASE;
+        emit(r, EVENT_ORDER_CANCELLED, NULL, NULL, o->amount_fen);
+        break;
+    case ORDER_STATE_0: break;
+    }
+}
+
+static void payment_move(struct run *r, struct payment *p, enum payment_state to)
+{
+    assert(PAYMENT_EDGES[p->state] & BIT(to));
+    p->state = to;
+    p->owes = CALL_NONE;
+    p->tries = 0;
+    p->due_ms = TIME_NEVER;
+    payment_touch(r, p);
+}
+
+static bool payment_is_open(const struct payment *p)
+{
+    return p->state == PAYMENT_CREATING || p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING;
+}
+
+static bool order_is_payable(const struct order *o)
+{
+    return o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT;
+}
+
+// --- Owing and asking
+
+// 1, 2, 4 ... 64 s, a quarter to and fro by the row's own key, so that a provider that comes back is not stormed.
+static int64_t backoff_ms(uint64_t key, uint32_t tries)
+{
+    int64_t base_ms = INT64_C(1000) << (tries < 6 ? tries : 6);
+    uint64_t mix = (key ^ tries) * UINT64_C(0x9e3779b97f4a7c15);
+    return base_ms * 3 / 4 + (int64_t)(mix >> 40) % (base_ms / 2);
+}
+
+static void owe(struct run *r, struct payment *p, enum call_method method, int64_t due_ms)
+{
+    p->owes = method;
+    p->due_ms = due_ms;
+    payment_touch(r, p);
+}
+
+// Asks now. The row goes on owing the answer: when none comes, it is asked again.
+static void ask(struct run *r, struct payment *p, enum call_method method)
+{
+    p->tries++;
+    owe(r, p, method, r->now_ms + r->rules->call_deadline_ms + backoff_ms(p->key, p->tries));
+    call_out(r, p, method);
+}
+
+static void refund_ask(struct run *r, struct refund *f, const struct payment *p)
+{
+    if (f->owes == CALL_REFUND && f->tries > 0) f->uncertain = true;
+    f->tries++;
+    f->due_ms = r->now_ms + r->rules->call_deadline_ms + backoff_ms(f->key, f->tries);
+    refund_touch(r, f);
+    call_out(r, p, f->owes);
+    struct call *c = &r->out->calls[r->out->n_calls - 1];
+    c->amount_fen = f->amount_fen;
+    c->refund_key = f->key;
+    // A capture is sent back by the system at most once, so its own number serves: the same after any crash.
+    c->number_key = f->cause == CAUSE_MERCHANT ? f->key : p->key;
+}
+
+// --- Attempts
+
+static void payment_add(struct run *r, enum channel_id channel)
+{
+    assert(r->b->n_payments < BUNDLE_PAYMENTS);
+    unsigned i = r->b->n_payments++;
+    struct payment *p = &r->b->payment[i];
+    uint32_t n = 0;
+    for (unsigned k = 0; k < i; k++)
+        if (r->b->payment[k].n > n) n = r->b->payment[k].n;
+    int64_t expires_ms = r->o->expires_ms;
+    if (expires_ms > r->now_ms + r->rules->code_max_life_ms) expires_ms = r->now_ms + r->rules->code_max_life_ms;
+    if (expires_ms < r->now_ms + r->rules->code_min_life_ms) expires_ms = r->now_ms + r->rules->code_min_life_ms;
+    *p = (struct payment){
+        .key = r->next_key++,
+        .channel = channel,
+        .n = n + 1,
+        .amount_fen = r->o->amount_fen,
+        .created_ms = r->now_ms,
+        .expires_ms = expires_ms,
+    };
+    r->out->payments_added |= BIT(i);
+    payment_move(r, p, PAYMENT_CREATING);
+    ask(r, p, CALL_CREATE);
+}
+
+static void payment_close(struct run *r, struct payment *p)
+{
+    payment_move(r, p, PAYMENT_CLOSING);
+    ask(r, p, CALL_QUERY);
+}
+
+static void order_close(struct run *r, enum cancel_reason reason);
+static void order_settle(struct run *r);
+
+static void payment_prove(struct run *r, struct payment *p, enum proof proof)
+{
+    p->proof = proof;
+    p->proof_ms = r->now_ms;
+    payment_move(r, p, proof == PROOF_REFUSED ? PAYMENT_FAILED : PAYMENT_CLOSED);
+    order_settle(r);
+}
+
+static int64_t dead_ms(const struct run *r, const struct payment *p)
+{
+    return p->expires_ms + r->rules->close_grace_ms;
+}
+
+// "No such trade" while the code lives means only that nobody scanned it yet. A question asked after the code died
+// (and asked_ms is when it left, not when the answer came) settles it.
+static void payment_not_found(struct run *r, struct payment *p, int64_t asked_ms)
+{
+    if (asked_ms >= dead_ms(r, p)) {
+        payment_prove(r, p, PROOF_DEAD);
+        return;
+    }
+    p->tries = 0;
+    owe(r, p, CALL_QUERY, r->now_ms > dead_ms(r, p) ? r->now_ms : dead_ms(r, p));
+}
+
+// --- Refunds
+
+static struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause)
+{
+    assert(r->b->n_refunds < BUNDLE_REFUNDS);
+    unsigned i = r->b->n_refunds++;
+    struct refund *f = &r->b->refund[i];
+    *f = (struct refund){
+        .key = r->next_key++,
+        .payment_key = p->key,
+        .state = REFUND_PENDING,
+        .cause = cause,
+        .owes = CALL_REFUND,
+        .amount_fen = amount_fen,
+        .created_ms = r->now_ms,
+    };
+    r->out->refunds_added |= BIT(i);
+    p->refunding_fen += amount_fen;
+    if (p->state == PAYMENT_CAPTURED) payment_move(r, p, PAYMENT_REFUNDING);
+    payment_touch(r, p);
+    refund_ask(r, f, p);
+    return f;
+}
+
+static void refund_end(struct run *r, struct refund *f, struct payment *p, enum refund_state state)
+{
+    f->state = state;
+    f->owes = CALL_NONE;
+    f->due_ms = TIME_NEVER;
+    f->finished_ms = r->now_ms;
+    refund_touch(r, f);
+    p->refunding_fen -= f->amount_fen;
+    payment_touch(r, p);
+    if (state == REFUND_SUCCEEDED) {
+        p->refunded_fen += f->amount_fen;
+        if (p->counts) r->o->refunded_fen += f->amount_fen;
+    }
+    if (p->state == PAYMENT_REFUNDING && p->refunding_fen == 0)
+        payment_move(r, p, p->refunded_fen == p->captured_fen ? PAYMENT_REFUNDED : PAYMENT_CAPTURED);
+    emit(r, state == REFUND_SUCCEEDED ? EVENT_REFUND_SUCCEEDED : EVENT_REFUND_FAILED, p, f, f->amount_fen);
+}
+
+static void refund_owe(struct run *r, struct refund *f, enum call_method method, int64_t due_ms)
+{
+    if (f->owes != method) f->tries = 0;
+    f->owes = method;
+    f->due_ms = due_ms;
+    refund_touch(r, f);
+}
+
+#define SYSTEM_REFUND_RETRY_MS (10 * 60 * INT64_C(1000))
+
+// A provider's definite "no". A merchant's refund ends there. Money that must go back goes on being offered: the usual
+// reason is that the seller's balance is short today.
+static void refund_refused(struct run *r, struct refund *f, struct payment *p)
+{
+    if (f->uncertain) {
+        refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
+    } else if (f->cause == CAUSE_MERCHANT) {
+        refund_end(r, f, p, REFUND_FAILED);
+    } else {
+        f->tries = 0;
+        refund_owe(r, f, CALL_REFUND, r->now_ms + SYSTEM_REFUND_RETRY_MS);
+    }
+}
+
+static void on_refund_answer(struct run *r, struct refund *f, struct payment *p, const struct answer *a)
+{
+    if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_DONE) {
+        refund_end(r, f, p, REFUND_SUCCEEDED);
+    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ACCEPTED) {
+        refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
+    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABSENT && f->tries >= 3) {
+        // Asked often and long enough: it never arrived. Offer it again under the same number.
+        f->uncertain = false;
+        refund_owe(r, f, CALL_REFUND, r->now_ms);
+        refund_ask(r, f, p);
+    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABSENT) {
+        refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
+    } else if (a->outcome == OUTCOME_REFUSED && a->method == CALL_REFUND) {
+        refund_refused(r, f, p);
+    } else {
+        refund_owe(r, f, f->owes, r->now_ms + backoff_ms(f->key, f->tries));
+    }
+}
+
+// --- Money
+
+static void money_record(struct run *r, struct payment *p, const struct answer *a)
+{
+    p->captured_fen = a->captured_fen;
+    p->captured_ms = r->now_ms;
+    memcpy(p->provider_trade_no, a->provider_trade_no, PROVIDER_NO_SIZE);
+    payment_touch(r, p);
+}
+
+// The order's own money: what makes it paid, or would have.
+static void money_counts(struct run *r, struct payment *p)
+{
+    p->counts = true;
+    r->o->paid_fen = p->captured_fen;
+    r->out->changed = true;
+}
+
+static void money_fulfils(struct run *r, struct payment *p)
+{
+    money_counts(r, p);
+    order_move(r, ORDER_PAID);
+    for (unsigned i = 0; i < r->b->n_payments; i++) {
+        struct payment *other = &r->b->payment[i];
+        if (other->state == PAYMENT_CREATING || other->state == PAYMENT_WAITING) payment_close(r, other);
+    }
+}
+
+static void money_is_late(struct run *r, struct payment *p)
+{
+    emit(r, EVENT_PAYMENT_LATE, p, NULL, p->captured_fen);
+    if (r->rules->late_payment == LATE_REOPEN && r->o->reason == REASON_TIMEOUT && !r->e->stock_is_short) {
+        payment_move(r, p, PAYMENT_CAPTURED);
+        money_fulfils(r, p);
+        return;
+    }
+    money_counts(r, p);
+    if (r->rules->late_payment == LATE_HOLD) {
+        payment_move(r, p, PAYMENT_HELD);
+        return;
+    }
+    payment_move(r, p, PAYMENT_CAPTURED);
+    refund_add(r, p, p->captured_fen, CAUSE_LATE);
+}
+
+static void money_in(struct run *r, struct payment *p, const struct answer *a)
+{
+    if (p->captured_fen > 0) return; // told again
+    money_record(r, p, a);
+    if (p->captured_fen != p->amount_fen) {
+        payment_move(r, p, PAYMENT_MISMATCHED);
+        emit(r, EVENT_PAYMENT_MISMATCH, p, NULL, p->captured_fen);
+        refund_add(r, p, p->captured_fen, CAUSE_MISMATCH);
+        order_settle(r);
+    } else if (r->o->paid_fen > 0) {
+        payment_move(r, p, PAYMENT_CAPTURED);
+        emit(r, EVENT_PAYMENT_DUPLICATE, p, NULL, p->captured_fen);
+        refund_add(r, p, p->captured_fen, CAUSE_DUPLICATE);
+    } else if (r->o->state == ORDER_CANCELLED) {
+        money_is_late(r, p);
+    } else {
+        payment_move(r, p, PAYMENT_CAPTURED);
+        money_fulfils(r, p);
+    }
+}
+
+// Captured and given back by the provider itself: both are entered, so that our books equal its ledger.
+static void money_came_and_went(struct run *r, struct payment *p, const struct answer *a)
+{
+    if (p->captured_fen > 0) return;
+    money_record(r, p, a);
+    p->refunded_fen = p->captured_fen;
+    payment_move(r, p, PAYMENT_REFUNDED);
+    assert(r->b->n_refunds < BUNDLE_REFUNDS);
+    unsigned i = r->b->n_refunds++;
+    struct refund *f = &r->b->refund[i];
+    *f = (struct refund){
+        .key = r->next_key++,
+        .payment_key = p->key,
+        .state = REFUND_SUCCEEDED,
+        .cause = CAUSE_PROVIDER,
+        .amount_fen = p->captured_fen,
+        .created_ms = r->now_ms,
+        .finished_ms = r->now_ms,
+        .due_ms = TIME_NEVER,
+    };
+    r->out->refunds_added |= BIT(i);
+    refund_touch(r, f);
+    emit(r, EVENT_REFUND_SUCCEEDED, p, f, f->amount_fen);
+    order_settle(r);
+}
+
+// --- The order as a whole
+
+// Stock is given back here and nowhere else: when no attempt can take money any more.
+static void order_settle(struct run *r)
+{
+    if (r->o->state != ORDER_CLOSING) return;
+    for (unsigned i = 0; i < r->b->n_payments; i++)
+        if (payment_is_open(&r->b->payment[i])) return;
+    order_move(r, ORDER_CANCELLED);
+}
+
+static void order_close(struct run *r, enum cancel_reason reason)
+{
+    r->o->reason = reason;
+    order_move(r, ORDER_CLOSING);
+    for (unsigned i = 0; i < r->b->n_payments; i++) {
+        struct payment *p = &r->b->payment[i];
+        if (p->state == PAYMENT_CREATING || p->state == PAYMENT_WAITING) payment_close(r, p);
+    }
+    if (r->rules->release == RELEASE_DEADLINE)
+        order_move(r, ORDER_CANCELLED); // the attempts stay watched, and late money goes the way of late money
+    else
+        order_settle(r);
+}
+
+static void order_arm_check(struct run *r, int64_t from_ms, enum last_seen seen)
+{
+    r->o->check_ms = checkback_next(&r->rules->checkback, r->o->policy, from_ms, r->now_ms, r->o->expires_ms,
+                                    r->o->n_checks, seen);
+    r->out->changed = true;
+}
+
+// One check-back has its answer, and it was not "paid".
+static void order_checked(struct run *r, enum last_seen seen)
+{
+    const struct checkback *c = &r->rules->checkback;
+    r->o->n_checks++;
+    r->out->changed = true;
+    trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+    if (c->max > 0 && r->o->n_checks >= c->max)
+        order_close(r, REASON_TIMEOUT);
+    else
+        order_arm_check(r, r->now_ms, seen);
+}
+
+// --- Answers
+
+static void on_create_answer(struct run *r, struct payment *p, const struct answer *a)
+{
+    if (p->state != PAYMENT_CREATING) return; // closing already: the code is never shown, and is watched
+    switch (a->outcome) {
+    case OUTCOME_DONE:
+        p->code = a->code;
+        payment_move(r, p, PAYMENT_WAITING);
+        if (r->o->state == ORDER_PLACED) order_move(r, ORDER_AWAITING_PAYMENT);
+        order_arm_check(r, r->now_ms, SEEN_NOTHING);
+        break;
+    case OUTCOME_REFUSED: {
+        // Refused at the first asking there is no code. After an unknown one there may be.
+        bool certain = p->tries <= 1;
+        if (certain) payment_prove(r, p, PROOF_REFUSED);
+        order_close(r, REASON_CHANNEL);
+        break;
+    }
+    case OUTCOME_UNKNOWN:
+    case OUTCOME_0: owe(r, p, CALL_CREATE, r->now_ms + backoff_ms(p->key, p->tries)); break;
+    }
+}
+
+// The scanned trade is still unpaid: close it. When closing goes on failing after the code's death, cancel (meant for
+// just that; before its death a cancel that races a payment would send the buyer's money back).
+static void payment_close_trade(struct run *r, struct payment *p)
+{
+    bool stubborn = p->tries >= 6 && r->now_ms >= dead_ms(r, p);
+    ask(r, p, stubborn ? CALL_CANCEL : CALL_CLOSE);
+}
+
+static void on_closing_answer(struct run *r, struct payment *p, const struct answer *a)
+{
+    bool done = a->outcome == OUTCOME_DONE;
+    if (a->fact == FACT_NOT_FOUND && a->outcome != OUTCOME_UNKNOWN) {
+        payment_not_found(r, p, a->asked_ms);
+    } else if (done && a->fact == FACT_CLOSED) {
+        payment_prove(r, p, a->method == CALL_QUERY ? PROOF_PROVIDER_CLOSED : PROOF_CLOSED);
+    } else if (done && a->fact == FACT_WAITING) {
+        payment_close_trade(r, p);
+    } else if (a->outcome == OUTCOME_REFUSED && a->method == CALL_CLOSE && p->tries <= 2) {
+        ask(r, p, CALL_QUERY); // most likely it was paid this moment
+    } else {
+        owe(r, p, CALL_QUERY, r->now_ms + backoff_ms(p->key, p->tries));
+    }
+}
+
+static enum last_seen seen_by(const struct answer *a)
+{
+    if (a->outcome != OUTCOME_DONE) return SEEN_NOTHING;
+    return a->fact == FACT_WAITING ? SEEN_UNPAID_TRADE : SEEN_NO_TRADE;
+}
+
+static void on_waiting_answer(struct run *r, struct payment *p, const struct answer *a)
+{
+    if (a->method != CALL_QUERY) return;
+    if (a->outcome == OUTCOME_DONE && a->fact == FACT_CLOSED) payment_prove(r, p, PROOF_PROVIDER_CLOSED);
+    if (order_is_payable(r->o)) order_checked(r, seen_by(a));
+}
+
+static bool tells_of_money(const struct answer *a)
+{
+    return a->outcome == OUTCOME_DONE && (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED);
+}
+
+static void on_money(struct run *r, struct payment *p, const struct answer *a)
+{
+    bool by_check = a->method == CALL_QUERY && order_is_payable(r->o);
+    if (a->fact == FACT_PAID)
+        money_in(r, p, a);
+    else
+        money_came_and_went(r, p, a);
+    if (by_check && r->o->state == ORDER_PAID) {
+        r->o->n_checks++;
+        trace(r, TRACE_CHECKBACK)->answer =
+            checkback_commits_when_paid(r->o->policy) ? ANSWER_COMMIT : ANSWER_ROLLBACK;
+    }
+}
+
+static struct payment *payment_find(struct bundle *b, uint64_t key)
+{
+    for (unsigned i = 0; i < b->n_payments; i++)
+        if (b->payment[i].key == key) return &b->payment[i];
+    return NULL;
+}
+
+static struct refund *refund_find(struct bundle *b, uint64_t key)
+{
+    for (unsigned i = 0; i < b->n_refunds; i++)
+        if (b->refund[i].key == key) return &b->refund[i];
+    return NULL;
+}
+
+static void trace_answer(struct run *r, enum trace_kind kind, const struct answer *a)
+{
+    struct trace *t = trace(r, kind);
+    t->channel = a->channel;
+    t->method = a->method;
+    t->outcome = a->outcome;
+    t->fact = a->fact;
+    t->took_ms = a->took_ms;
+    memcpy(t->detail, a->detail, sizeof t->detail);
+}
+
+static void on_answer(struct run *r)
+{
+    const struct answer *a = &r->e->answer;
+    struct payment *p = payment_find(r->b, a->payment_key);
+    if (!p) return;
+    trace_answer(r, TRACE_PROVIDER, a);
+    if (a->method == CALL_REFUND || a->method == CALL_REFUND_QUERY) {
+        struct refund *f = refund_find(r->b, a->refund_key);
+        if (f && f->state == REFUND_PENDING) on_refund_answer(r, f, p, a);
+    } else if (tells_of_money(a)) {
+        on_money(r, p, a);
+    } else if (a->method == CALL_CREATE) {
+        on_create_answer(r, p, a);
+    } else if (p->state == PAYMENT_CLOSING) {
+        on_closing_answer(r, p, a);
+    } else if (p->state == PAYMENT_WAITING || p->state == PAYMENT_CREATING) {
+        on_waiting_answer(r, p, a);
+    }
+}
+
+// A notice of anything but money decides nothing: what matters is asked for.
+static void on_notice(struct run *r)
+{
+    const struct answer *a = &r->e->answer;
+    struct payment *p = payment_find(r->b, a->payment_key);
+    if (!p || !tells_of_money(a) || p->captured_fen > 0) return;
+    trace_answer(r, TRACE_NOTIFICATION, a);
+    on_money(r, p, a);
+}
+
+// --- The other events
+
+static void on_place(struct run *r)
+{
+    assert(r->b->n_payments == 0 && r->b->n_refunds == 0 && r->o->version == 0);
+    r->o->check_ms = TIME_NEVER;
+    order_move(r, ORDER_PLACED);
+    if (r->o->channel == CHANNEL_ANY)
+        order_move(r, ORDER_AWAITING_PAYMENT); // its code is Till's own page: nothing is asked of a provider
+    else
+        payment_add(r, r->o->channel);
+}
+
+static void check_back(struct run *r)
+{
+    order_arm_check(r, r->now_ms, SEEN_NOTHING); // should no answer come
+    for (unsigned i = 0; i < r->b->n_payments; i++)
+        if (r->b->payment[i].state == PAYMENT_WAITING) call_out(r, &r->b->payment[i], CALL_QUERY);
+}
+
+// A code lives shorter than a long window: a new one is made when it dies, and the old one is asked about until proven.
+static void renew_codes(struct run *r)
+{
+    unsigned n = r->b->n_payments;
+    for (unsigned i = 0; i < n; i++) {
+        struct payment *p = &r->b->payment[i];
+        if (p->state != PAYMENT_WAITING || r->now_ms < p->expires_ms) continue;
+        payment_close(r, p);
+        if (r->b->n_payments < BUNDLE_PAYMENTS_TO_RENEW) payment_add(r, p->channel);
+    }
+}
+
+static void on_due(struct run *r)
+{
+    if (order_is_payable(r->o)) {
+        if (r->now_ms >= r->o->expires_ms) {
+            order_close(r, REASON_TIMEOUT);
+        } else {
+            if (r->now_ms >= r->o->check_ms) check_back(r);
+            renew_codes(r);
+        }
+    }
+    for (unsigned i = 0; i < r->b->n_payments; i++) {
+        struct payment *p = &r->b->payment[i];
+        if (p->owes != CALL_NONE && r->now_ms >= p->due_ms) ask(r, p, p->owes);
+    }
+    for (unsigned i = 0; i < r->b->n_refunds; i++) {
+        struct refund *f = &r->b->refund[i];
+        struct payment *p = payment_find(r->b, f->payment_key);
+        if (p && f->state == REFUND_PENDING && r->now_ms >= f->due_ms) refund_ask(r, f, p);
+    }
+}
+
+static void on_cancel(struct run *r)
+{
+    if (r->o->state == ORDER_PAID) {
+        r->out->refusal = REFUSAL_ALREADY_PAID;
+    } else if (order_is_payable(r->o)) {
+        trace_say(trace(r, TRACE_OPERATOR), "cancel");
+        order_close(r, r->e->cancel.reason);
+    }
+}
+
+static void on_check(struct run *r)
+{
+    for (unsigned i = 0; i < r->b->n_payments; i++) {
+        struct payment *p = &r->b->payment[i];
+        if (p->state == PAYMENT_WAITING) call_out(r, p, CALL_QUERY);
+        if (p->state == PAYMENT_CREATING || p->state == PAYMENT_CLOSING) ask(r, p, p->owes);
+    }
+}
+
+static void on_refund(struct run *r)
+{
+    struct payment *p = NULL;
+    unsigned pending = 0;
+    for (unsigned i = 0; i < r->b->n_payments; i++)
+        if (r->b->payment[i].counts) p = &r->b->payment[i];
+    for (unsigned i = 0; i < r->b->n_refunds; i++) pending += r->b->refund[i].state == REFUND_PENDING;
+    if (r->o->state != ORDER_PAID || !p) {
+        r->out->refusal = REFUSAL_NOT_PAID;
+        return;
+    }
+    int64_t left_fen = p->captured_fen - p->refunded_fen - p->refunding_fen;
+    int64_t amount_fen = r->e->refund.amount_fen ? r->e->refund.amount_fen : left_fen;
+    if (amount_fen <= 0 || amount_fen > left_fen) {
+        r->out->refusal = REFUSAL_TOO_MUCH;
+    } else if (pending >= BUNDLE_MERCHANT_REFUNDS) {
+        r->out->refusal = REFUSAL_BUSY;
+    } else {
+        trace_say(trace(r, TRACE_OPERATOR), "refund");
+        r->out->refund_key = refund_add(r, p, amount_fen, CAUSE_MERCHANT)->key;
+    }
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t bundle_due_ms(const struct bundle *b)
+{
+    int64_t due_ms = b->order.check_ms;
+    if (order_is_payable(&b->order)) due_ms = earlier(due_ms, b->order.expires_ms);
+    for (unsigned i = 0; i < b->n_payments; i++) {
+        const struct payment *p = &b->payment[i];
+        due_ms = earlier(due_ms, p->due_ms);
+        if (p->state == PAYMENT_WAITING && order_is_payable(&b->order)) due_ms = earlier(due_ms, p->expires_ms);
+    }
+    for (unsigned i = 0; i < b->n_refunds; i++) due_ms = earlier(due_ms, b->refund[i].due_ms);
+    return due_ms;
+}
+
+void core_step(const struct rules *rules, struct bundle *b, const struct event *e, struct step *out)
+{
+    out->refusal = REFUSAL_NONE;
+    out->changed = false;
+    out->stock = STOCK_STAY;
+    out->payments_changed = out->refunds_changed = out->payments_added = out->refunds_added = 0;
+    out->refund_key = 0;
+    out->n_events = out->n_traces = out->n_calls = 0;
+    struct run r = {.rules = rules, .b = b, .o = &b->order, .e = e, .now_ms = e->now_ms, .next_key = e->fresh_key, .out = out};
+    switch (e->kind) {
+    case EV_PLACE: on_place(&r); break;
+    case EV_DUE: on_due(&r); break;
+    case EV_ANSWER: on_answer(&r); break;
+    case EV_NOTICE: on_notice(&r); break;
+    case EV_CANCEL: on_cancel(&r); break;
+    case EV_CHECK: on_check(&r); break;
+    case EV_REFUND: on_refund(&r); break;
+    case EV_LATE_REPLY: break;
+    }
+    if (b->order.reply_state == ORDER_STATE_0 && (b->order.state != ORDER_PLACED || e->kind == EV_LATE_REPLY)) {
+        b->order.reply_state = b->order.state;
+        b->order.reply_version = b->order.version + 1;
+        out->changed = true;
+    }
+    int64_t due_ms = bundle_due_ms(b);
+    if (out->payments_changed || out->refunds_changed || due_ms != b->order.due_ms) out->changed = true;
+    b->order.due_ms = due_ms;
+    assert(r.next_key - e->fresh_key <= EVENT_FRESH_KEYS);
+    assert(bundle_invariant(b) == NULL);
+}
+
+bool order_price(const struct line *lines, unsigned n, int64_t *amount_fen)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < n; i++) {
+        int64_t part;
+        if (__builtin_mul_overflow(lines[i].price_fen, lines[i].quantity, &part)) return false;
+        if (__builtin_add_overflow(sum, part, &sum)) return false;
+    }
+    *amount_fen = sum;
+    return sum >= 1 && sum <= AMOUNT_MAX_FEN;
+}
+
+const char *bundle_invariant(const struct bundle *b)
+{
+    const struct order *o = &b->order;
+    if (o->refunded_fen < 0 || o->refunded_fen > o->paid_fen) return "refunded_within_paid";
+    if (o->state == ORDER_PAID && o->paid_fen != o->amount_fen) return "paid_in_full";
+    if (o->due_ms != TIME_NEVER && o->due_ms <= 0) return "due_is_an_instant";
+    for (unsigned i = 0; i < b->n_payments; i++) {
+        const struct payment *p = &b->payment[i];
+        if (p->refunded_fen < 0 || p->refunding_fen < 0) return "refunds_not_negative";
+        if (p->refunded_fen + p->refunding_fen > p->captured_fen) return "refunds_within_capture";
+        if ((p->owes == CALL_NONE) != (p->due_ms == TIME_NEVER)) return "owing_has_a_time";
+        if (o->state == ORDER_CANCELLED && o->cancelled_ms == 0) return "cancelled_has_a_time";
+        if (p->state == PAYMENT_CLOSED && p->proof == PROOF_NONE) return "closed_has_a_proof";
+    }
+    return NULL;
+}

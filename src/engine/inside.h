@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine's own files share. Nobody else includes this.
+#ifndef TILL_ENGINE_INSIDE_H
+#define TILL_ENGINE_INSIDE_H
+
+#include "engine/engine.h"
+#include "engine/timers.h"
+#include <pthread.h>
+
+#define BATCH_MAX   256
+#define WAITS_MAX   16384 // placings that wait for their code at one time; beyond, they are answered at once
+#define BUCKETS     4096
+#define CODE_MAX    512
+
+struct answer_node {
+    struct answer_node *next;
+    struct answer a;
+    bool stock_is_short;
+    char code[CODE_MAX];
+};
+
+enum item_kind { ITEM_REQUEST, ITEM_ANSWER, ITEM_DUE, ITEM_WAIT_OVER };
+
+// One thing that arrived, on its way through a turn.
+struct item {
+    enum item_kind kind;
+    struct request *request;    // ITEM_REQUEST; ITEM_WAIT_OVER
+    struct answer_node *answer; // ITEM_ANSWER
+    uint64_t order_key;         // ITEM_DUE, ITEM_WAIT_OVER; others once loaded
+    struct want *wants;
+    unsigned n_wants;
+    // what was decided
+    struct bundle *bundle;
+    int64_t due_before_ms; // order.due_ms as loaded
+    struct order_text text;
+    struct step *step;      // NULL: none was taken
+    struct change *change;  // NULL: nothing to commit
+    bool is_answered;       // request: `reply` is filled and goes out at the release
+    bool waits;             // request: its reply comes with a later turn
+    bool again;             // put off to the next turn, untouched
+};
+
+// A request whose answer waits for a provider's. Oldest first, since all wait equally long.
+struct wait {
+    struct wait *next, *chain;
+    struct request *request; // NULL: answered meanwhile
+    uint64_t order_key;
+    int64_t until_ms;
+};
+
+struct engine {
+    struct engine_options o;
+    struct keygen keys;
+    struct timers timers;
+    int64_t now_ms;
+    struct engine_stats stats;
+
+    pthread_mutex_t lock; // guards the inbox
+    pthread_cond_t bell;
+    struct request *in_first, *in_last;
+    struct answer_node *in_answers, **in_answers_end;
+    bool rung;
+    _Atomic unsigned backlog, answers_backlog, calls_in_flight;
+    _Atomic bool in_turn;
+    _Atomic int64_t next_ms;
+
+    // taken from the inbox, not yet through a turn
+    struct request *requests, **requests_end;
+    struct answer_node *answers, **answers_end;
+
+    struct wait *waits, **waits_end, *waits_by_order[BUCKETS];
+    unsigned n_waits;
+    struct request *idem_running[BUCKETS]; // requests with an Idempotency-Key that are under way
+
+    // the turn
+    struct arena arena;
+    struct item items[BATCH_MAX];
+    unsigned n_items;
+    struct change changes[BATCH_MAX];
+    unsigned n_changes;
+    struct step steps[BATCH_MAX];
+    uint64_t last_event_key;
+};
+
+static inline unsigned bucket_of(uint64_t key)
+{
+    return (unsigned)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 52);
+}
+
+// decide.c: fills the item's wants (room for item_wants_most() of them is there), and after the load its decision.
+unsigned item_wants_most(const struct item *it);
+void item_want(struct item *it);
+void item_decide(struct engine *e, struct item *it);
+
+// replies
+void reply_ok(struct request *r, int status);
+void reply_problem(struct request *r, int status, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void reply_present(struct engine *e, struct request *r, int status, const struct document *d);
+// The order document of an item's bundle, on the caller's stack.
+struct order_doc item_doc(const struct item *it);
+
+struct request *idem_find_running(const struct engine *e, struct hash128 scope);
+void idem_run(struct engine *e, struct request *r);
+
+#endif

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables, as a list of migrations. A script that was ever released is never changed: append another.
+//
+// Large B-trees are appended to, because their keys grow with time; no random string is indexed (see mark_index.h).
+// The CHECKs are the promises a single row can break by itself; `till audit` checks those between rows.
+#include "store/sqlite_inside.h"
+#include <stdio.h>
+
+// The scripts below spell these numbers out.
+_Static_assert(ORDER_PLACED == 1 && ORDER_AWAITING_PAYMENT == 2 && ORDER_CLOSING == 3 && ORDER_PAID == 4 &&
+                   ORDER_CANCELLED == 5,
+               "stored");
+_Static_assert(PAYMENT_CREATING == 1 && PAYMENT_WAITING == 2 && PAYMENT_CAPTURED == 3 && PAYMENT_CLOSING == 4 &&
+                   PAYMENT_CLOSED == 5 && PAYMENT_REFUNDING == 6 && PAYMENT_REFUNDED == 7 && PAYMENT_FAILED == 8 &&
+                   PAYMENT_HELD == 9 && PAYMENT_MISMATCHED == 10,
+               "stored");
+_Static_assert(REFUND_PENDING == 1 && REFUND_SUCCEEDED == 2 && REFUND_FAILED == 3 && CAUSE_MERCHANT == 0 &&
+                   CAUSE_PROVIDER == 4,
+               "stored");
+_Static_assert(STOCK_MAX == INT64_C(1000000000000) && AMOUNT_MAX_FEN == INT64_C(10000000000), "stored");
+
+static const char *const MIGRATIONS[] = {
+    // 1
+    "CREATE TABLE meta ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " secret BLOB NOT NULL CHECK (length(secret) = 16),"
+    " created_ms INTEGER NOT NULL"
+    ") STRICT;"
+    // One row, written with every commit: what a start needs to know, and totals nobody should count rows for.
+    "CREATE TABLE tally ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " last_key INTEGER NOT NULL,"
+    " last_ms INTEGER NOT NULL,"
+    " placed INTEGER NOT NULL, awaiting_payment INTEGER NOT NULL, closing INTEGER NOT NULL,"
+    " paid INTEGER NOT NULL, cancelled INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE orders ("
+    " key INTEGER PRIMARY KEY CHECK (key > 0),"
+    " version INTEGER NOT NULL CHECK (version >= 1),"
+    " sequence INTEGER NOT NULL CHECK (sequence >= 1),"
+    " state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 5),"
+    " reason INTEGER NOT NULL CHECK (reason BETWEEN 0 AND 4),"
+    " channel INTEGER NOT NULL CHECK (channel BETWEEN 0 AND 2),"
+    " policy INTEGER NOT NULL CHECK (policy BETWEEN 0 AND 3),"
+    " holds_stock INTEGER NOT NULL CHECK (holds_stock IN (0, 1)),"
+    " late_reply INTEGER NOT NULL CHECK (late_reply IN (0, 1)),"
+    " n_checks INTEGER NOT NULL CHECK (n_checks >= 0),"
+    " amount_fen INTEGER NOT NULL CHECK (amount_fen BETWEEN 1 AND 10000000000),"
+    " paid_fen INTEGER NOT NULL CHECK (paid_fen IN (0, amount_fen)),"
+    " refunded_fen INTEGER NOT NULL CHECK (refunded_fen BETWEEN 0 AND paid_fen),"
+    " created_ms INTEGER NOT NULL,"
+    " expires_ms INTEGER NOT NULL,"
+    " closing_ms INTEGER NOT NULL,"
+    " paid_ms INTEGER NOT NULL,"
+    " cancelled_ms INTEGER NOT NULL,"
+    " check_ms INTEGER," // NULL: not again
+    " due_ms INTEGER,"   // NULL: nothing is owed
+    " currency TEXT NOT NULL,"
+    " merchant_order_no TEXT,"
+    " merchant_mark INTEGER," // of merchant_order_no, for the index in memory
+    " request_a INTEGER, request_b INTEGER,"
+    " buyer TEXT,"
+    " buyer_mark INTEGER,"
+    " subject TEXT,"
+    " items TEXT,"
+    " metadata TEXT,"
+    " CHECK ((reason = 0) = (state NOT IN (3, 5))),"
+    " CHECK (state <> 3 OR closing_ms > 0),"
+    " CHECK (state <> 4 OR (paid_ms > 0 AND paid_fen = amount_fen)),"
+    " CHECK (state <> 5 OR cancelled_ms > 0),"
+    " CHECK ((merchant_order_no IS NULL) = (merchant_mark IS NULL)),"
+    " CHECK ((buyer IS NULL) = (buyer_mark IS NULL)),"
+    " CHECK (holds_stock = 0 OR items IS NOT NULL)"
+    ") STRICT;"
+    "CREATE INDEX orders_owing ON orders (key, expires_ms) WHERE due_ms IS NOT NULL;"
+    "CREATE INDEX orders_numbered ON orders (key, merchant_mark) WHERE merchant_mark IS NOT NULL;"
+    "CREATE INDEX orders_buyer ON orders (buyer_mark, key) WHERE buyer_mark IS NOT NULL;"
+    "CREATE TABLE payments ("
+    " key INTEGER PRIMARY KEY CHECK (key > 0),"
+    " order_key INTEGER NOT NULL,"
+    " n INTEGER NOT NULL CHECK (n >= 1),"
+    " channel INTEGER NOT NULL CHECK (channel IN (1, 2)),"
+    " state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 10),"
+    " proof INTEGER NOT NULL CHECK (proof BETWEEN 0 AND 4),"
+    " amount_fen INTEGER NOT NULL CHECK (amount_fen BETWEEN 1 AND 10000000000),"
+    " captured_fen INTEGER NOT NULL CHECK (captured_fen >= 0),"
+    " refunded_fen INTEGER NOT NULL CHECK (refunded_fen >= 0),"
+    " refunding_fen INTEGER NOT NULL CHECK (refunding_fen >= 0),"
+    " created_ms INTEGER NOT NULL,"
+    " expires_ms INTEGER NOT NULL,"
+    " captured_ms INTEGER NOT NULL,"
+    " proof_ms INTEGER NOT NULL,"
+    " owes INTEGER NOT NULL CHECK (owes BETWEEN 0 AND 6),"
+    " tries INTEGER NOT NULL CHECK (tries >= 0),"
+    " due_ms INTEGER,"
+    " counts INTEGER NOT NULL CHECK (counts IN (0, 1)),"
+    " provider_trade_no TEXT,"
+    " code TEXT,"
+    " CHECK (refunded_fen + refunding_fen <= captured_fen),"
+    " CHECK (state NOT IN (5, 8) OR (proof <> 0 AND proof_ms > 0)),"
+    " CHECK ((captured_fen > 0) = (state IN (3, 6, 7, 9, 10))),"
+    " CHECK (captured_fen = 0 OR captured_ms > 0),"
+    " CHECK (counts = 0 OR captured_fen = amount_fen),"
+    " CHECK ((owes = 0) = (due_ms IS NULL))"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX payments_of_order ON payments (order_key, n);"
+    "CREATE UNIQUE INDEX payments_counting ON payments (order_key) WHERE counts = 1;"
+    "CREATE TABLE refunds ("
+    " key INTEGER PRIMARY KEY CHECK (key > 0),"
+    " order_key INTEGER NOT NULL,"
+    " payment_key INTEGER NOT NULL,"
+    " state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 3),"
+    " cause INTEGER NOT NULL CHECK (cause BETWEEN 0 AND 4),"
+    " owes INTEGER NOT NULL CHECK (owes IN (0, 5, 6)),"
+    " tries INTEGER NOT NULL CHECK (tries >= 0),"
+    " uncertain INTEGER NOT NULL CHECK (uncertain IN (0, 1)),"
+    " amount_fen INTEGER NOT NULL CHECK (amount_fen > 0),"
+    " created_ms INTEGER NOT NULL,"
+    " finished_ms INTEGER NOT NULL,"
+    " due_ms INTEGER,"
+    " CHECK ((state = 1) = (owes <> 0)),"
+    " CHECK ((state = 1) = (due_ms IS NOT NULL)),"
+    " CHECK (state = 1 OR finished_ms > 0)"
+    ") STRICT;"
+    "CREATE INDEX refunds_of_order ON refunds (order_key, key);"
+    // Money that must go back goes back once, whatever went wrong above.
+    "CREATE UNIQUE INDEX refunds_by_system ON refunds (payment_key) WHERE cause <> 0;"
+    "CREATE TABLE events ("
+    " key INTEGER PRIMARY KEY CHECK (key > 0),"
+    " order_key INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL CHECK (sequence >= 1),"
+    " at_ms INTEGER NOT NULL,"
+    " type INTEGER NOT NULL CHECK (type BETWEEN 1 AND 10),"
+    " state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 5),"
+    " reason INTEGER NOT NULL,"
+    " payment_key INTEGER NOT NULL,"
+    " refund_key INTEGER NOT NULL,"
+    " amount_fen INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX events_of_order ON events (order_key, sequence);"
+    "CREATE TABLE traces ("
+    " order_key INTEGER NOT NULL,"
+    " key INTEGER NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " kind INTEGER NOT NULL,"
+    " channel INTEGER NOT NULL,"
+    " method INTEGER NOT NULL,"
+    " outcome INTEGER NOT NULL,"
+    " fact INTEGER NOT NULL,"
+    " answer INTEGER NOT NULL,"
+    " n INTEGER NOT NULL,"
+    " took_ms INTEGER NOT NULL,"
+    " detail TEXT NOT NULL,"
+    " PRIMARY KEY (order_key, key)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE skus ("
+    " id INTEGER PRIMARY KEY,"
+    " sku TEXT NOT NULL UNIQUE CHECK (sku <> ''),"
+    " title TEXT NOT NULL,"
+    " currency TEXT NOT NULL,"
+    " price_fen INTEGER NOT NULL CHECK (price_fen >= 0),"
+    " available INTEGER NOT NULL CHECK (available BETWEEN 0 AND 1000000000000),"
+    " held INTEGER NOT NULL CHECK (held BETWEEN 0 AND 1000000000000),"
+    " sold INTEGER NOT NULL CHECK (sold BETWEEN 0 AND 1000000000000),"
+    " added INTEGER NOT NULL," // all that a merchant ever put in, less what he took out
+    " CHECK (available + held + sold = added)"
+    ") STRICT;"
+    "CREATE TABLE carts ("
+    " cart TEXT NOT NULL,"
+    " sku TEXT NOT NULL,"
+    " quantity INTEGER NOT NULL CHECK (quantity >= 1),"
+    " PRIMARY KEY (cart, sku)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE cases (" // genuine notifications of a number nobody knows
+    " key INTEGER PRIMARY KEY,"
+    " at_ms INTEGER NOT NULL,"
+    " channel INTEGER NOT NULL,"
+    " number TEXT NOT NULL,"
+    " text TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE idempotency ("
+    " n INTEGER PRIMARY KEY,"
+    " scope_a INTEGER NOT NULL, scope_b INTEGER NOT NULL,"
+    " body_a INTEGER NOT NULL, body_b INTEGER NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " status INTEGER NOT NULL,"
+    " order_key INTEGER NOT NULL,"
+    " answer BLOB"
+    ") STRICT;"
+    "INSERT INTO tally VALUES (1, 0, 0, 0, 0, 0, 0, 0);",
+};
+
+#define SCHEMA_VERSION ((int)(sizeof MIGRATIONS / sizeof MIGRATIONS[0]))
+
+static bool pragma_int(sqlite3 *db, const char *sql, int64_t *value)
+{
+    sqlite3_stmt *st = NULL;
+    bool ok = sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW;
+    if (ok) *value = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return ok;
+}
+
+static bool migrate_one(sqlite3 *db, int to)
+{
+    char bump[48];
+    snprintf(bump, sizeof bump, "PRAGMA user_version = %d", to);
+    bool ok = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(db, MIGRATIONS[to - 1], NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(db, bump, NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    return ok;
+}
+
+bool sqlite_schema_known(sqlite3 *db, char why[200])
+{
+    int64_t version;
+    if (!pragma_int(db, "PRAGMA user_version", &version)) {
+        snprintf(why, 200, "cannot read the store: %s", sqlite3_errmsg(db));
+        return false;
+    }
+    if (version == SCHEMA_VERSION) return true;
+    if (version > SCHEMA_VERSION)
+        snprintf(why, 200, "the store has schema version %lld, newer than this program's %d", (long long)version,
+                 SCHEMA_VERSION);
+    else
+        snprintf(why, 200, "the store has schema version %lld, this program needs %d: open it for writing once",
+                 (long long)version, SCHEMA_VERSION);
+    return false;
+}
+
+bool sqlite_schema_migrate(sqlite3 *db, char why[200])
+{
+    int64_t version, tables;
+    if (!pragma_int(db, "PRAGMA user_version", &version) ||
+        !pragma_int(db, "SELECT count(*) FROM sqlite_schema", &tables)) {
+        snprintf(why, 200, "cannot read the store: %s", sqlite3_errmsg(db));
+        return false;
+    }
+    if (version == 0 && tables > 0) {
+        snprintf(why, 200, "the file is an SQLite database, but not a store of Till");
+        return false;
+    }
+    for (int64_t to = version + 1; to <= SCHEMA_VERSION; to++) {
+        if (migrate_one(db, (int)to)) continue;
+        snprintf(why, 200, "cannot bring the store to schema version %d: %s", (int)to, sqlite3_errmsg(db));
+        return false;
+    }
+    return sqlite_schema_known(db, why);
+}

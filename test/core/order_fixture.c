@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "order_fixture.h"
+
+void desk_clear(struct desk *d)
+{
+    memset(d, 0, sizeof *d);
+    d->now_ms = T0_MS;
+    d->next_key = FIRST_KEY;
+    d->rules = (struct rules){
+        .close_grace_ms = GRACE_MS,
+        .release = RELEASE_PROOF,
+        .late_payment = LATE_REFUND,
+        .checkback = {.schedule = SCHEDULE_FIXED, .first_ms = 30 * SECOND_MS, .interval_ms = 30 * SECOND_MS},
+        .call_deadline_ms = 3 * SECOND_MS,
+        .code_min_life_ms = MINUTE_MS,
+        .code_max_life_ms = 2 * HOUR_MS - MINUTE_MS,
+        .refund_query_ms = 10 * SECOND_MS,
+    };
+    d->b.order = (struct order){
+        .key = FIRST_KEY - 1,
+        .policy = POLICY_REVERSE,
+        .holds_stock = true,
+        .amount_fen = PRICE_FEN,
+    };
+}
+
+void desk_event(struct desk *d, struct event e)
+{
+    struct bundle before;
+    memcpy(&before, &d->b, sizeof before);
+    e.now_ms = d->now_ms;
+    e.fresh_key = d->next_key;
+    e.stock_is_short = d->stock_is_short;
+    d->next_key += EVENT_FRESH_KEYS;
+    memset(&d->out, 0xa5, sizeof d->out); // a step fills all it promises
+    core_step(&d->rules, &d->b, &e, &d->out);
+    const char *broken = step_law(&d->rules, &before, &e, &d->b, &d->out);
+    if (broken) fail_msg("law broken: %s", broken);
+    d->moves[d->out.stock]++;
+    d->b.order.version += d->out.changed;
+}
+
+void desk_place(struct desk *d, enum channel_id channel, int64_t window_ms)
+{
+    d->b.order.channel = channel;
+    d->b.order.expires_ms = d->now_ms + window_ms;
+    desk_event(d, (struct event){.kind = EV_PLACE});
+}
+
+void desk_placed(struct desk *d)
+{
+    desk_clear(d);
+    desk_place(d, CHANNEL_ALIPAY, WINDOW_MS);
+    ORDER_IS(d, ORDER_PLACED);
+}
+
+void desk_waiting(struct desk *d)
+{
+    desk_placed(d);
+    d->now_ms += SECOND_MS;
+    desk_code(d, 0);
+    ORDER_IS(d, ORDER_AWAITING_PAYMENT);
+}
+
+void desk_closing(struct desk *d)
+{
+    desk_waiting(d);
+    desk_due_at(d, d->b.order.expires_ms);
+    ORDER_IS(d, ORDER_CLOSING);
+}
+
+void desk_paid(struct desk *d)
+{
+    desk_waiting(d);
+    d->now_ms += SECOND_MS;
+    desk_notice(d, 0, FACT_PAID, PRICE_FEN);
+    ORDER_IS(d, ORDER_PAID);
+}
+
+void desk_cancelled(struct desk *d, enum cancel_reason reason)
+{
+    desk_waiting(d);
+    if (reason == REASON_TIMEOUT)
+        desk_due_at(d, d->b.order.expires_ms);
+    else
+        desk_cancel(d, reason);
+    desk_answer(d, 0, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
+    ORDER_IS(d, ORDER_CANCELLED);
+}
+
+static struct answer answer_about(const struct desk *d, unsigned i)
+{
+    assert_true(i < d->b.n_payments);
+    struct answer a = {
+        .payment_key = d->b.payment[i].key,
+        .channel = d->b.payment[i].channel,
+        .outcome = OUTCOME_DONE,
+        .asked_ms = d->now_ms,
+        .took_ms = 80,
+        .detail = "10000",
+    };
+    return a;
+}
+
+void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact,
+                       int64_t asked_ms)
+{
+    struct answer a = answer_about(d, i);
+    a.method = method;
+    a.outcome = outcome;
+    a.fact = fact;
+    a.asked_ms = asked_ms;
+    desk_event(d, (struct event){.kind = EV_ANSWER, .answer = a});
+}
+
+void desk_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact)
+{
+    desk_answer_asked(d, i, method, outcome, fact, d->now_ms);
+}
+
+void desk_code(struct desk *d, unsigned i)
+{
+    struct answer a = answer_about(d, i);
+    a.method = CALL_CREATE;
+    a.fact = FACT_CODE;
+    a.code = STR("https://qr.alipay.com/bax00000");
+    desk_event(d, (struct event){.kind = EV_ANSWER, .answer = a});
+}
+
+static struct answer money_about(const struct desk *d, unsigned i, enum fact fact, int64_t captured_fen)
+{
+    struct answer a = answer_about(d, i);
+    a.fact = fact;
+    a.captured_fen = captured_fen;
+    memcpy(a.provider_trade_no, "2026112322001", sizeof "2026112322001");
+    return a;
+}
+
+void desk_money(struct desk *d, unsigned i, enum call_method method, enum fact fact, int64_t captured_fen)
+{
+    struct answer a = money_about(d, i, fact, captured_fen);
+    a.method = method;
+    desk_event(d, (struct event){.kind = EV_ANSWER, .answer = a});
+}
+
+void desk_notice(struct desk *d, unsigned i, enum fact fact, int64_t captured_fen)
+{
+    desk_event(d, (struct event){.kind = EV_NOTICE, .answer = money_about(d, i, fact, captured_fen)});
+}
+
+void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact)
+{
+    assert_true(i < d->b.n_refunds);
+    struct event e = {
+        .kind = EV_ANSWER,
+        .answer = {.payment_key = d->b.refund[i].payment_key,
+                   .refund_key = d->b.refund[i].key,
+                   .channel = CHANNEL_ALIPAY,
+                   .method = method,
+                   .outcome = outcome,
+                   .fact = fact,
+                   .asked_ms = d->now_ms},
+    };
+    desk_event(d, e);
+}
+
+void desk_due_at(struct desk *d, int64_t now_ms)
+{
+    d->now_ms = now_ms;
+    desk_event(d, (struct event){.kind = EV_DUE});
+}
+
+void desk_due(struct desk *d)
+{
+    assert_true(d->b.order.due_ms != TIME_NEVER);
+    desk_due_at(d, d->b.order.due_ms > d->now_ms ? d->b.order.due_ms : d->now_ms);
+}
+
+void desk_cancel(struct desk *d, enum cancel_reason reason)
+{
+    desk_event(d, (struct event){.kind = EV_CANCEL, .cancel = {reason}});
+}
+
+void desk_check(struct desk *d)
+{
+    desk_event(d, (struct event){.kind = EV_CHECK});
+}
+
+void desk_refund(struct desk *d, int64_t amount_fen)
+{
+    desk_event(d, (struct event){.kind = EV_REFUND, .refund = {amount_fen}});
+}
+
+const struct call *call_of(const struct desk *d, enum call_method method)
+{
+    for (unsigned i = 0; i < d->out.n_calls; i++)
+        if (d->out.calls[i].method == method) return &d->out.calls[i];
+    return NULL;
+}
+
+unsigned calls_of(const struct desk *d, enum call_method method)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < d->out.n_calls; i++) n += d->out.calls[i].method == method;
+    return n;
+}
+
+unsigned told(const struct desk *d, enum event_type type)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < d->out.n_events; i++) n += d->out.events[i].type == type;
+    return n;
+}
+
+enum message_answer half_answer(const struct desk *d)
+{
+    for (unsigned i = 0; i < d->out.n_traces; i++)
+        if (d->out.traces[i].kind == TRACE_CHECKBACK) return d->out.traces[i].answer;
+    return ANSWER_NONE;
+}
+
+bool nothing_happened(const struct desk *d)
+{
+    return !d->out.changed && !d->out.n_events && !d->out.n_calls && !d->out.stock && !d->out.refusal &&
+           !d->out.payments_changed && !d->out.refunds_changed;
+}
