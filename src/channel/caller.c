@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "channel/caller.h"
-#include "base/log.h"
 #include "port/clock.h"
 #include <curl/curl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #define HEADERS_MAX    (32 * 1024)
@@ -37,7 +37,7 @@ struct job {
     CURL *easy;
     struct curl_slist *header_list;
     TAILQ_ENTRY(job) by_due;   // of the unanswered
-    TAILQ_ENTRY(job) in_stage; // of the one list its stage says
+    TAILQ_ENTRY(job) in_stage; // of the one list its stage says; none while it flies
 
     // whose turn it is: loop or signer, handed over under the lock
     struct call_request request;
@@ -70,7 +70,6 @@ struct caller {
 
     // loop
     struct jobs unanswered; // by deadline
-    struct jobs flying;
     CURL *spare[EASY_SPARE_MAX];
     unsigned n_spare;
 
@@ -221,7 +220,6 @@ static void flight_leave(struct job *j)
 {
     struct caller *c = j->lane->caller;
     curl_multi_remove_handle(c->multi, j->easy);
-    TAILQ_REMOVE(&c->flying, j, in_stage);
     spare_easy(c, j->easy);
     curl_slist_free_all(j->header_list);
     j->easy = NULL;
@@ -302,7 +300,8 @@ static bool easy_prepare(struct job *j)
     if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_USERAGENT, USER_AGENT);
     if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POST, 1L);
     if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)r->body.n);
-    if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
+    if (rc == CURLE_OK && r->is_post)
+        rc = curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
     // Plain http is for sandboxes on this machine: never through a proxy that the environment names.
     if (rc == CURLE_OK && strncmp(r->url.p, "http:", 5) == 0) rc = curl_easy_setopt(e, CURLOPT_PROXY, "");
     if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -325,7 +324,6 @@ static void job_fly(struct job *j)
     if (j->easy && easy_prepare(j) && curl_multi_add_handle(c->multi, j->easy) == CURLM_OK) {
         j->stage = STAGE_FLYING;
         j->sent_ms = mono_ms();
-        TAILQ_INSERT_TAIL(&c->flying, j, in_stage);
         return;
     }
     curl_slist_free_all(j->header_list);
@@ -548,8 +546,8 @@ static void curl_start(void)
 
 static bool options_are_good(const struct caller_options *o)
 {
-    return o->signers >= 1 && o->signers <= CALLER_SIGNERS_MAX && o->max_calls >= 1 && o->max_in_flight >= 1 &&
-           o->deadline_ms >= 1;
+    return o->signers >= 1 && o->signers <= CALLER_SIGNERS_MAX && o->max_calls >= 1 &&
+           o->max_in_flight >= 1 && o->deadline_ms >= 1;
 }
 
 // Signals are for the main thread.
@@ -577,7 +575,6 @@ struct caller *caller_open(const struct caller_options *options, char why[200])
     if (!c) return NULL;
     c->options = *options;
     TAILQ_INIT(&c->unanswered);
-    TAILQ_INIT(&c->flying);
     TAILQ_INIT(&c->inbox);
     TAILQ_INIT(&c->to_judge);
     TAILQ_INIT(&c->to_build);
@@ -586,9 +583,9 @@ struct caller *caller_open(const struct caller_options *options, char why[200])
     pthread_cond_init(&c->work_came, NULL);
     pthread_cond_init(&c->lane_closed, NULL);
     c->multi = curl_multi_init();
+    // Idle connections kept; left alone, libcurl keeps fewer whenever few calls are under way.
+    if (c->multi) curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->options.max_in_flight * 2);
     if (c->multi && threads_start(c)) {
-        // Idle connections kept; without it libcurl keeps fewer whenever few calls are under way.
-        curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->options.max_in_flight * 2);
         why[0] = 0;
         return c;
     }
@@ -618,7 +615,8 @@ void caller_free(struct caller *c)
 
 // --- Lanes
 
-struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx, const struct answer_sink *sink)
+struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx,
+                       const struct answer_sink *sink)
 {
     struct lane *l = calloc(1, sizeof *l);
     if (!l) return NULL;

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls to payment providers over HTTP, for all channels: one thread with libcurl's multi interface (connections are
-// kept and reused) and a few threads that sign what goes out and judge what comes back.
+// Calls to payment providers over HTTP, for all channels: one thread with libcurl's multi interface
+// (connections are kept and reused) and a few threads that sign what goes out and judge what comes back.
 //
-// Who owns what: the loop thread alone moves a call along and posts its answer; a signer thread holds a call only while
-// it signs or judges it; whoever submits only drops it into the inbox. So there is no question of who answers first.
+// Who owns what: the loop thread alone moves a call along and posts its answer; a signer thread holds a call
+// only while it signs or judges it; whoever submits only drops it into the inbox. So there is no question of
+// who answers first.
 //
 // Every accepted call is answered exactly once, at the latest at its deadline (then "unknown", "timeout").
-// A lane is one provider's share: its queue, its connections in flight. A provider that hangs fills its own lane only.
+// A lane is one provider's share: its queue, its connections in flight. A provider that hangs fills its own
+// lane only.
 //
-// One thing to know about retries: when a kept connection turns out to be dead before a single byte of an answer,
-// libcurl sends the request once more on a new one. That is safe because every call carries its own number.
+// One thing to know about retries: when a kept connection turns out to be dead before a single byte of an
+// answer, libcurl sends the request once more on a new one. That is safe because every call carries its own
+// number.
 #ifndef TILL_CHANNEL_CALLER_H
 #define TILL_CHANNEL_CALLER_H
 
@@ -46,16 +49,18 @@ struct call_reply {
     struct str body;
 };
 
-// The value of a header, without the space around it; any case of the name. Empty when absent, and when it is there
-// more than once: nobody could say which one was meant.
+// The value of a header, without the space around it; any case of the name. Empty when absent, and when it is
+// there more than once: nobody could say which one was meant.
 struct str call_reply_header(const struct call_reply *reply, const char *name);
 
-// Both run on a signer thread, several at once; both depend on nothing but their arguments and what `ctx` never changes.
+// Both run on a signer thread, several at once; both depend on nothing but their arguments and what `ctx`
+// never changes.
 struct lane_ops {
     // `now_ms` is Till's clock. False: it cannot be built; the answer is "unknown" and nothing was sent.
-    bool (*build)(void *ctx, const struct call *call, struct str subject, int64_t now_ms, struct call_request *out);
-    // Any status, any bytes. `a` comes with keys, channel, method; fills outcome, fact and what belongs to them. Texts
-    // the answer borrows (code) go into `text`, which lives until the answer is posted.
+    bool (*build)(void *ctx, const struct call *call, struct str subject, int64_t now_ms,
+                  struct call_request *out);
+    // Any status, any bytes. `a` comes with keys, channel, method; fills outcome, fact and what belongs to
+    // them. Texts the answer borrows (code) go into `text`, which lives until the answer is posted.
     void (*judge)(void *ctx, const struct call *call, const struct call_reply *reply, struct answer *a,
                   struct buf *text);
 };
@@ -67,11 +72,13 @@ void caller_free(struct caller *c);
 
 // `ops` and `ctx` must outlive the lane; the sink is copied, is called on the loop thread and must not block.
 // NULL when there are too many lanes or memory is out.
-struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx, const struct answer_sink *sink);
+struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx,
+                       const struct answer_sink *sink);
 // As channel_ops.submit. Any thread, never blocks.
 bool lane_submit(struct lane *l, const struct call *call, struct str subject, int64_t now_ms);
-// Calls still open are answered "unknown" ("shutdown") before it returns; after it `ctx` and the sink are not used any
-// more. The store remembers what is owed, so they are asked again after the next start. Not from the loop thread.
+// Calls still open are answered "unknown" ("shutdown") before it returns; after it `ctx` and the sink are not
+// used any more. The store remembers what is owed, so they are asked again after the next start. Not from the
+// loop thread.
 void lane_close(struct lane *l);
 
 #endif

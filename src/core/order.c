@@ -82,12 +82,20 @@ static struct trace *trace(struct run *r, enum trace_kind kind)
     return t;
 }
 
-// A word for people, in the trace's fixed room.
-static void trace_say(struct trace *t, const char *word)
+static size_t say(struct trace *t, size_t at, struct str words)
 {
-    size_t i = 0;
-    for (; word[i] && i + 1 < sizeof t->detail; i++) t->detail[i] = word[i];
-    t->detail[i] = 0;
+    for (size_t i = 0; i < words.n && at + 1 < sizeof t->detail; i++) t->detail[at++] = words.p[i];
+    return at;
+}
+
+// What a person did and why, in the trace's fixed room: cut between characters, never inside one.
+static void trace_say(struct trace *t, struct str verb, struct str note)
+{
+    size_t n = say(t, 0, verb);
+    if (note.n > 0) n = say(t, say(t, n, STR(": ")), note);
+    if (n + 1 == sizeof t->detail) // full: the last character may be cut off in its middle
+        while (n > 0 && ((unsigned char)t->detail[n - 1] & 0x80)) n--;
+    t->detail[n] = 0;
 }
 
 static void call_out(struct run *r, const struct payment *p, enum call_method method)
@@ -686,7 +694,7 @@ static void on_cancel(struct run *r)
     if (r->o->state == ORDER_PAID) {
         r->out->refusal = REFUSAL_ALREADY_PAID;
     } else if (order_is_payable(r->o)) {
-        trace_say(trace(r, TRACE_OPERATOR), "cancel");
+        trace_say(trace(r, TRACE_OPERATOR), STR("cancel"), r->e->note);
         order_close(r, r->e->cancel.reason);
     }
 }
@@ -718,7 +726,7 @@ static void on_refund(struct run *r)
     } else if (pending >= BUNDLE_MERCHANT_REFUNDS) {
         r->out->refusal = REFUSAL_BUSY;
     } else {
-        trace_say(trace(r, TRACE_OPERATOR), "refund");
+        trace_say(trace(r, TRACE_OPERATOR), STR("refund"), r->e->note);
         r->out->refund_key = refund_add(r, p, amount_fen, CAUSE_MERCHANT)->key;
     }
 }

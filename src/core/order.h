@@ -263,6 +263,7 @@ struct event {
             int64_t amount_fen; // 0: all that is left
         } refund;
     };
+    struct str note; // EV_CANCEL, EV_REFUND: why, in somebody's words; its beginning goes on the timeline
 };
 
 // --- What comes out.

@@ -120,8 +120,9 @@ static void change_order(struct engine *e, struct item *it)
     it->bundle->order.version += s->changed;
     c->bundle = it->bundle;
     c->step = s;
-    if (s->n_events) c->first_event_key = keygen_take(&e->keys, e->now_ms, s->n_events);
+    // Traces first: what was heard comes before what it made of the order, when both have one instant.
     if (s->n_traces) c->first_trace_key = keygen_take(&e->keys, e->now_ms, s->n_traces);
+    if (s->n_events) c->first_event_key = keygen_take(&e->keys, e->now_ms, s->n_events);
 }
 
 static void problem(struct item *it, int status, const char *code, const char *detail)
@@ -132,6 +133,19 @@ static void problem(struct item *it, int status, const char *code, const char *d
 
 // --- A repeated request
 
+// The order with the attempt it began with: that is what the placing showed. An order whose code is Till's own page
+// showed none.
+static struct order_doc doc_as_placed(const struct bundle *b, const struct order_text *text)
+{
+    struct order_doc doc = {.order = b->order, .text = *text};
+    for (unsigned i = 0; i < b->n_payments && b->order.channel != CHANNEL_ANY; i++) {
+        if (b->payment[i].n != 1) continue;
+        doc.payment = b->payment[i];
+        doc.has_payment = true;
+    }
+    return doc;
+}
+
 static void replay(struct engine *e, struct item *it, const struct idem_record *idem)
 {
     struct request *r = it->request;
@@ -141,10 +155,7 @@ static void replay(struct engine *e, struct item *it, const struct idem_record *
             problem(it, 503, "store_refused", "the order of the first answer cannot be read");
             return;
         }
-        it->bundle = w.bundle;
-        it->text = w.order_text;
-        struct order_doc doc = item_doc(it);
-        it->bundle = NULL; // it takes no part in this turn
+        struct order_doc doc = doc_as_placed(w.bundle, &w.order_text);
         struct document d = {.kind = DOCUMENT_ORDER_AS_PLACED, .order = &doc};
         reply_present(e, r, idem->status, &d);
     } else {
@@ -351,7 +362,7 @@ static bool decide_refusal(struct item *it)
 
 static void decide_cancel(struct engine *e, struct item *it)
 {
-    step_take(e, it, &(struct event){.kind = EV_CANCEL, .cancel = {it->request->cancel_reason}});
+    step_take(e, it, &(struct event){.kind = EV_CANCEL, .cancel = {it->request->cancel_reason}, .note = it->request->note});
     if (decide_refusal(it)) return;
     change_order(e, it);
     present_order(e, it, 200);
@@ -377,7 +388,7 @@ static void decide_check(struct engine *e, struct item *it)
 static void decide_refund(struct engine *e, struct item *it)
 {
     struct request *r = it->request;
-    step_take(e, it, &(struct event){.kind = EV_REFUND, .refund = {r->refund_amount_fen}});
+    step_take(e, it, &(struct event){.kind = EV_REFUND, .refund = {r->refund_amount_fen}, .note = r->note});
     if (decide_refusal(it)) return;
     change_order(e, it);
     const struct bundle *b = it->bundle;

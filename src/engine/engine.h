@@ -65,6 +65,7 @@ struct request {
     struct hash128 idem_scope;
     struct hash128 body_hash; // of the raw body: Idempotency-Key and merchant_order_no compare it
     uint64_t order_key;       // CANCEL, CHECK, REFUND
+    struct str note;          // CANCEL, REFUND
     union {
         struct order_wish place;
         enum cancel_reason cancel_reason;

@@ -45,6 +45,7 @@ struct http_handler {
     // the answers; the server writes the answers in the order of the requests.
     void (*request)(void *ctx, struct http_exchange *x);
     // The client went away before the answer was complete. Afterwards `x` is gone: forget it. Not called for answered ones.
+    // A client that only ended its sending side still gets answers for 1 s, then this is called.
     void (*closed)(void *ctx, struct http_exchange *x);
     // After each round of a worker's loop in which requests arrived. May be NULL.
     void (*round_end)(void *ctx, struct http_worker *w);
@@ -68,10 +69,11 @@ unsigned http_server_connections(const struct http_server *s); // open now, over
 struct http_worker *http_server_worker(struct http_server *s, unsigned i);
 unsigned http_worker_index(const struct http_worker *w);
 
-// Runs fn(arg) on the worker's thread soon, in posting order. Thread-safe. False when the server is stopping.
+// Runs fn(arg) on the worker's thread soon, in posting order. Thread-safe. False once the server has stopped
+// (while it drains, posts still run: they bring the answers).
 bool http_worker_post(struct http_worker *w, void (*fn)(void *arg), void *arg);
 // Runs fn(arg) on the worker's thread after ms, once. Call on the worker's thread. A timer that was not cancelled
-// fires exactly once.
+// fires exactly once, or never when the server ends first.
 struct http_timer;
 struct http_timer *http_timer_after(struct http_worker *w, unsigned ms, void (*fn)(void *arg), void *arg);
 void http_timer_cancel(struct http_timer *t); // NULL allowed; on the worker's thread, before it fired

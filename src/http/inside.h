@@ -97,7 +97,7 @@ struct http_worker {
     int listen_fd, wake_fd;
     pthread_t thread;
     bool thread_runs, stopping, arrived; // arrived: round_end is owed
-    int64_t now_ms, stop_ms;
+    int64_t now_ms, stop_ms, warn_again_ms;
     struct event_base *base;
     struct event on_accept, on_wake, on_tick, on_accept_again;
     struct conn *conns, *dirty, *dead;

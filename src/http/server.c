@@ -23,6 +23,8 @@
 #define ACCEPTS_PER_ROUND 32
 #define TICK_MS           100
 #define ACCEPT_PAUSE_MS   100
+#define WARN_AGAIN_MS     10000
+#define KEEPALIVE_S       60 // a peer that vanished without a word is noticed even when nothing is written to it
 #define BACKLOG           1024
 
 static int64_t clock_ms(void)
@@ -61,16 +63,26 @@ static bool split_address(const char *listen, char host[256], char port[8])
     return true;
 }
 
+// Accepted sockets inherit these. Without them all still works, so failures do not matter.
+static void set_inherited(int fd)
+{
+    int on = 1, idle = KEEPALIVE_S;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+}
+
 static int bind_socket(const struct addrinfo *a, bool shared)
 {
     int on = 1, fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
     if (fd < 0) return -1;
-    bool good =
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 && // accepted sockets inherit it
-        bind(fd, a->ai_addr, a->ai_addrlen) == 0;
-    if (good) return fd;
+    bool good = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
+                bind(fd, a->ai_addr, a->ai_addrlen) == 0;
+    if (good) {
+        set_inherited(fd);
+        return fd;
+    }
     int error = errno;
     close(fd);
     errno = error;
@@ -145,7 +157,10 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 static void pause_accepting(struct http_worker *w)
 {
     struct timeval pause = timeval_of(ACCEPT_PAUSE_MS);
-    log_warn("http", "cannot accept: %s", strerror(errno));
+    if (w->now_ms >= w->warn_again_ms) {
+        log_warn("http", "cannot accept: %s", strerror(errno));
+        w->warn_again_ms = w->now_ms + WARN_AGAIN_MS;
+    }
     event_del(&w->on_accept);
     event_add(&w->on_accept_again, &pause);
 }

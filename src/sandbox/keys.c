@@ -38,7 +38,7 @@ static const char *const FILES[] = {
 
 static bool fail(char why[200], const char *dir, const char *file, const char *reason)
 {
-    (void)snprintf(why, 200, "keys: %.100s/%s: %s", dir, file, reason);
+    (void)snprintf(why, 200, "keys: %.60s/%.40s: %.85s", dir, file, reason);
     return false;
 }
 

@@ -11,7 +11,8 @@ void mark_index_free(struct mark_index *ix)
 static void slot_fill(struct mark_index *ix, uint64_t mark, uint64_t key)
 {
     size_t mask = ix->cap - 1, i = mark & mask;
-    while (ix->slots[i].key) i = (i + 1) & mask;
+    while (ix->slots[i].key)
+        i = (i + 1) & mask;
     ix->slots[i] = (struct mark_slot){mark, key};
 }
 

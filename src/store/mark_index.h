@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// An index in memory from a 64-bit mark (the keyed hash of a random string) to the key of the row that has the string.
+// An index in memory from a 64-bit mark (the keyed hash of a random string) to the key of the row that has
+// the string.
 //
-// Random strings in a large B-tree touch a random page per insert, which is what such a store dies of first. So the
-// rows lie in the order of their keys, and this finds them. A mark may stand for several rows: whoever asks compares
-// with the row itself. 16 bytes per entry, at most two thirds full.
+// Random strings in a large B-tree touch a random page per insert, which is what such a store dies of first.
+// So the rows lie in the order of their keys, and this finds them. A mark may stand for several rows: whoever
+// asks compares with the row itself. 16 bytes per entry, at most two thirds full.
 #ifndef TILL_STORE_MARK_INDEX_H
 #define TILL_STORE_MARK_INDEX_H
 

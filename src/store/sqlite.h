@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The embedded store on SQLite: WAL, synchronous=FULL, one connection that writes and checkpoints, every other
-// read-only (SQLite before 3.51.3 can corrupt a database that several connections write or checkpoint).
+// The embedded store on SQLite: WAL, synchronous=FULL, one connection that writes and checkpoints, every
+// other read-only (SQLite before 3.51.3 can corrupt a database that several connections write or checkpoint).
 //
-// Opening: checks out the file with wal_checkpoint(TRUNCATE) before anything is served (after a failed fsync pages may
-// be in the cache that never reached the disk), brings the schema up to date, reads the secret or makes one, rebuilds
-// the in-memory indexes of random strings (idempotency keys, merchant numbers).
+// Opening: checks out the file with wal_checkpoint(TRUNCATE) before anything is served (after a failed fsync
+// pages may be in the cache that never reached the disk), brings the schema up to date, reads the secret or
+// makes one, rebuilds the in-memory indexes of random strings (idempotency keys, merchant numbers).
 #ifndef TILL_STORE_SQLITE_H
 #define TILL_STORE_SQLITE_H
 

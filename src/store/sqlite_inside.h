@@ -12,8 +12,8 @@
 bool sqlite_schema_migrate(sqlite3 *db, char why[200]);
 bool sqlite_schema_known(sqlite3 *db, char why[200]); // whether the version is this program's
 
-// --- Columns (sqlite_rows.c). A statement's columns are read, and its parameters bound, one after the other: the order
-// stands in one place, the macro, and nobody counts.
+// --- Columns (sqlite_rows.c). A statement's columns are read, and its parameters bound, one after the other:
+// the order stands in one place, the macro, and nobody counts.
 
 struct columns {
     sqlite3_stmt *st;
@@ -38,8 +38,9 @@ void put_text_or_null(struct params *p, struct str s); // empty is NULL
 void put_null(struct params *p);
 
 #define ORDER_COLUMNS                                                                                        \
-    "o.key, o.version, o.sequence, o.state, o.reason, o.channel, o.policy, o.holds_stock, o.late_reply, "    \
-    "o.n_checks, o.amount_fen, o.paid_fen, o.refunded_fen, o.created_ms, o.expires_ms, o.closing_ms, "       \
+    "o.key, o.version, o.sequence, o.state, o.reason, o.channel, o.policy, o.holds_stock, o.reply_state, "   \
+    "o.reply_version, o.n_checks, o.amount_fen, o.paid_fen, o.refunded_fen, o.created_ms, o.expires_ms, "    \
+    "o.closing_ms, "                                                                                         \
     "o.paid_ms, o.cancelled_ms, o.check_ms, o.due_ms"
 #define ORDER_TEXT_COLUMNS "o.merchant_order_no, o.buyer, o.subject, o.currency, o.items, o.metadata"
 #define PAYMENT_COLUMNS                                                                                      \
@@ -63,7 +64,14 @@ uint64_t text_mark(const uint8_t secret[ID_SECRET_SIZE], const char *kind, struc
 // Runs a statement of no result. Opens a connection with what writer and readers have in common.
 bool sqlite_run(sqlite3 *db, const char *sql);
 sqlite3 *sqlite_connect(const struct sqlite_options *o, int flags, char why[200]);
-bool sqlite_secret_read(sqlite3 *db, uint8_t secret[ID_SECRET_SIZE]); // false when there is none or it cannot be read
+// A connection that can only read, with the store's secret. NULL with a reason.
+sqlite3 *sqlite_connect_to_read(const struct sqlite_options *o, uint8_t secret[ID_SECRET_SIZE],
+                                char why[200]);
+bool sqlite_secret_read(sqlite3 *db,
+                        uint8_t secret[ID_SECRET_SIZE]); // false when there is none or it cannot be read
+
+// Whether a process has the store open for writing.
+bool sqlite_store_is_open(const char *store_path);
 
 // --- The writer (sqlite.c opens and loads, sqlite_apply.c writes)
 
@@ -90,16 +98,18 @@ bool sqlite_secret_read(sqlite3 *db, uint8_t secret[ID_SECRET_SIZE]); // false w
                "FROM idempotency WHERE n = ?")                                                               \
     X(ST_DUES, "SELECT key, due_ms FROM orders INDEXED BY orders_owing "                                     \
                "WHERE due_ms IS NOT NULL AND key > ? ORDER BY key LIMIT ?")                                  \
-    X(ST_ORDER_ADD, "INSERT INTO orders (key, sequence, state, reason, channel, policy, holds_stock, "       \
-                    "late_reply, n_checks, amount_fen, paid_fen, refunded_fen, created_ms, expires_ms, "     \
-                    "closing_ms, paid_ms, cancelled_ms, check_ms, due_ms, currency, merchant_order_no, "     \
-                    "merchant_mark, request_a, request_b, buyer, buyer_mark, subject, items, metadata, "     \
-                    "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "    \
-                    "?, ?, ?, ?, ?, ?, ?, 1)")                                                               \
-    X(ST_ORDER_SET, "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "               \
-                    "late_reply = ?6, n_checks = ?7, paid_fen = ?8, refunded_fen = ?9, closing_ms = ?10, "   \
-                    "paid_ms = ?11, cancelled_ms = ?12, check_ms = ?13, due_ms = ?14 "                       \
-                    "WHERE key = ?1 AND version = ?2 - 1")                                                   \
+    X(ST_ORDER_ADD,                                                                                          \
+      "INSERT INTO orders (key, sequence, state, reason, channel, policy, holds_stock, "                     \
+      "reply_state, reply_version, n_checks, amount_fen, paid_fen, refunded_fen, created_ms, expires_ms, "   \
+      "closing_ms, paid_ms, cancelled_ms, check_ms, due_ms, currency, merchant_order_no, "                   \
+      "merchant_mark, request_a, request_b, buyer, buyer_mark, subject, items, metadata, "                   \
+      "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                  \
+      "?, ?, ?, ?, ?, ?, ?, ?, 1)")                                                                          \
+    X(ST_ORDER_SET,                                                                                          \
+      "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                             \
+      "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "             \
+      "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, due_ms = ?15 "                   \
+      "WHERE key = ?1 AND version = ?2 - 1")                                                                 \
     X(ST_PAYMENT_ADD, "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                \
                       "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "      \
                       "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms) VALUES "      \
@@ -156,7 +166,7 @@ struct sqlite_store {
     sqlite3 *db;
     sqlite3_stmt *st[N_STATEMENTS];
     int lock_fd;
-    bool broken;   // a write went wrong in a way that leaves unknown what is on disk: no work is done any more
+    bool broken; // a write went wrong in a way that leaves unknown what is on disk: no work is done any more
     int wal_pages; // in the log since it was last begun anew
     int rc;        // the first thing that went wrong in the batch at hand, SQLITE_OK if nothing
     struct tally tally;
@@ -172,7 +182,8 @@ struct params params_of(struct sqlite_store *s, enum statement id); // a stateme
 bool statement_row(struct sqlite_store *s, struct params *p);
 bool statement_run(struct sqlite_store *s, struct params *p); // to its end, and reset; false on an error
 void statement_done(struct params *p);
-uint64_t idem_find(struct sqlite_store *s, struct hash128 scope, struct arena *a, struct idem_record *out); // n, or 0
+uint64_t idem_find(struct sqlite_store *s, struct hash128 scope, struct arena *a,
+                   struct idem_record *out);                     // n, or 0
 uint64_t number_find(struct sqlite_store *s, struct str number); // the order's key, or 0
 
 enum store_outcome sqlite_apply(struct store *base, struct change *changes, unsigned n, struct arena *a);

@@ -82,7 +82,8 @@ void col_order(struct columns *c, struct order *o)
     o->channel = (enum channel_id)col_i64(c);
     o->policy = (enum policy)col_i64(c);
     o->holds_stock = col_i64(c) != 0;
-    o->late_reply = col_i64(c) != 0;
+    o->reply_state = (enum order_state)col_i64(c);
+    o->reply_version = (uint32_t)col_i64(c);
     o->n_checks = (uint32_t)col_i64(c);
     o->amount_fen = col_i64(c);
     o->paid_fen = col_i64(c);

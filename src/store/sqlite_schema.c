@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables, as a list of migrations. A script that was ever released is never changed: append another.
 //
-// Large B-trees are appended to, because their keys grow with time; no random string is indexed (see mark_index.h).
-// The CHECKs are the promises a single row can break by itself; `till audit` checks those between rows.
+// Large B-trees are appended to, because their keys grow with time; no random string is indexed (see
+// mark_index.h). The CHECKs are the promises a single row can break by itself; `till audit` checks those
+// between rows.
 #include "store/sqlite_inside.h"
 #include <stdio.h>
 
@@ -10,9 +11,10 @@
 _Static_assert(ORDER_PLACED == 1 && ORDER_AWAITING_PAYMENT == 2 && ORDER_CLOSING == 3 && ORDER_PAID == 4 &&
                    ORDER_CANCELLED == 5,
                "stored");
-_Static_assert(PAYMENT_CREATING == 1 && PAYMENT_WAITING == 2 && PAYMENT_CAPTURED == 3 && PAYMENT_CLOSING == 4 &&
-                   PAYMENT_CLOSED == 5 && PAYMENT_REFUNDING == 6 && PAYMENT_REFUNDED == 7 && PAYMENT_FAILED == 8 &&
-                   PAYMENT_HELD == 9 && PAYMENT_MISMATCHED == 10,
+_Static_assert(PAYMENT_CREATING == 1 && PAYMENT_WAITING == 2 && PAYMENT_CAPTURED == 3 &&
+                   PAYMENT_CLOSING == 4 && PAYMENT_CLOSED == 5 && PAYMENT_REFUNDING == 6 &&
+                   PAYMENT_REFUNDED == 7 && PAYMENT_FAILED == 8 && PAYMENT_HELD == 9 &&
+                   PAYMENT_MISMATCHED == 10,
                "stored");
 _Static_assert(REFUND_PENDING == 1 && REFUND_SUCCEEDED == 2 && REFUND_FAILED == 3 && CAUSE_MERCHANT == 0 &&
                    CAUSE_PROVIDER == 4,
@@ -26,7 +28,8 @@ static const char *const MIGRATIONS[] = {
     " secret BLOB NOT NULL CHECK (length(secret) = 16),"
     " created_ms INTEGER NOT NULL"
     ") STRICT;"
-    // One row, written with every commit: what a start needs to know, and totals nobody should count rows for.
+    // One row, written with every commit: what a start needs to know, and totals nobody should count rows
+    // for.
     "CREATE TABLE tally ("
     " id INTEGER PRIMARY KEY CHECK (id = 1),"
     " last_key INTEGER NOT NULL,"
@@ -43,7 +46,8 @@ static const char *const MIGRATIONS[] = {
     " channel INTEGER NOT NULL CHECK (channel BETWEEN 0 AND 2),"
     " policy INTEGER NOT NULL CHECK (policy BETWEEN 0 AND 3),"
     " holds_stock INTEGER NOT NULL CHECK (holds_stock IN (0, 1)),"
-    " late_reply INTEGER NOT NULL CHECK (late_reply IN (0, 1)),"
+    " reply_state INTEGER NOT NULL CHECK (reply_state BETWEEN 0 AND 5),"
+    " reply_version INTEGER NOT NULL CHECK (reply_version BETWEEN 0 AND version),"
     " n_checks INTEGER NOT NULL CHECK (n_checks >= 0),"
     " amount_fen INTEGER NOT NULL CHECK (amount_fen BETWEEN 1 AND 10000000000),"
     " paid_fen INTEGER NOT NULL CHECK (paid_fen IN (0, amount_fen)),"
@@ -221,10 +225,11 @@ bool sqlite_schema_known(sqlite3 *db, char why[200])
     }
     if (version == SCHEMA_VERSION) return true;
     if (version > SCHEMA_VERSION)
-        snprintf(why, 200, "the store has schema version %lld, newer than this program's %d", (long long)version,
-                 SCHEMA_VERSION);
+        snprintf(why, 200, "the store has schema version %lld, newer than this program's %d",
+                 (long long)version, SCHEMA_VERSION);
     else
-        snprintf(why, 200, "the store has schema version %lld, this program needs %d: open it for writing once",
+        snprintf(why, 200,
+                 "the store has schema version %lld, this program needs %d: open it for writing once",
                  (long long)version, SCHEMA_VERSION);
     return false;
 }

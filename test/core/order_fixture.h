@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A desk at which one order is worked by hand: its rows, the clock, the rules, and what the last step gave. Every step
-// goes before the judge of order_laws.h; a broken law fails the test at hand.
+// A desk at which one order is worked by hand: its rows, the clock, the rules, and what the last step gave.
+// Every step goes before the judge of order_laws.h; a broken law fails the test at hand.
 #ifndef TILL_TEST_CORE_ORDER_FIXTURE_H
 #define TILL_TEST_CORE_ORDER_FIXTURE_H
 
@@ -14,14 +14,14 @@
 #include "core/order.h"
 #include "order_laws.h"
 
-#define T0_MS      INT64_C(1795399500000)
-#define SECOND_MS  INT64_C(1000)
-#define MINUTE_MS  (60 * SECOND_MS)
-#define HOUR_MS    (60 * MINUTE_MS)
-#define WINDOW_MS  (5 * MINUTE_MS)
-#define GRACE_MS   (30 * SECOND_MS)
-#define PRICE_FEN  INT64_C(1990)
-#define FIRST_KEY  UINT64_C(1000)
+#define T0_MS     INT64_C(1795399500000)
+#define SECOND_MS INT64_C(1000)
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS   (60 * MINUTE_MS)
+#define WINDOW_MS (5 * MINUTE_MS)
+#define GRACE_MS  (30 * SECOND_MS)
+#define PRICE_FEN INT64_C(1990)
+#define FIRST_KEY UINT64_C(1000)
 
 struct desk {
     struct rules rules;
@@ -47,12 +47,13 @@ void desk_cancelled(struct desk *d, enum cancel_reason reason);
 
 // An answer about payment[i], asked and answered now.
 void desk_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact);
-void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact,
-                       int64_t asked_ms);
+void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome,
+                       enum fact fact, int64_t asked_ms);
 void desk_code(struct desk *d, unsigned i);
 void desk_money(struct desk *d, unsigned i, enum call_method method, enum fact fact, int64_t captured_fen);
 void desk_notice(struct desk *d, unsigned i, enum fact fact, int64_t captured_fen);
-void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact);
+void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome,
+                        enum fact fact);
 void desk_due(struct desk *d); // goes to order.due_ms and tells so
 void desk_due_at(struct desk *d, int64_t now_ms);
 void desk_cancel(struct desk *d, enum cancel_reason reason);
@@ -66,11 +67,13 @@ unsigned told(const struct desk *d, enum event_type type);
 enum message_answer half_answer(const struct desk *d); // of the first check-back trace, or ANSWER_NONE
 bool nothing_happened(const struct desk *d);           // but perhaps a trace
 
-#define ORDER_IS(d, s)      assert_string_equal(order_state_name((d)->b.order.state), order_state_name(s))
-#define PAYMENT_IS(d, i, s) assert_string_equal(payment_state_name((d)->b.payment[i].state), payment_state_name(s))
-#define PROOF_IS(d, i, s)   assert_string_equal(proof_name((d)->b.payment[i].proof), proof_name(s))
-#define REFUND_IS(d, i, s)  assert_string_equal(refund_state_name((d)->b.refund[i].state), refund_state_name(s))
-#define CALLED(d, m)        assert_int_equal(calls_of(d, m), 1)
-#define TOLD(d, t)          assert_int_equal(told(d, t), 1)
+#define ORDER_IS(d, s) assert_string_equal(order_state_name((d)->b.order.state), order_state_name(s))
+#define PAYMENT_IS(d, i, s)                                                                                  \
+    assert_string_equal(payment_state_name((d)->b.payment[i].state), payment_state_name(s))
+#define PROOF_IS(d, i, s) assert_string_equal(proof_name((d)->b.payment[i].proof), proof_name(s))
+#define REFUND_IS(d, i, s)                                                                                   \
+    assert_string_equal(refund_state_name((d)->b.refund[i].state), refund_state_name(s))
+#define CALLED(d, m) assert_int_equal(calls_of(d, m), 1)
+#define TOLD(d, t)   assert_int_equal(told(d, t), 1)
 
 #endif

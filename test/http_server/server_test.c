@@ -311,8 +311,10 @@ static void expectations_are_answered_in_order(void **state)
     client_expect(
         fd,
         "HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nX-More: yes\r\n\r\nhello");
-    // Who sends the body at once needs no invitation.
-    client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\nx");
+    // Who begins to send the body at once needs no invitation.
+    client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nx");
+    assert_true(client_silent(fd, 50));
+    client_say(fd, "y");
     client_expect(fd, "HTTP/1.1 201 Created\r\n");
     close(fd);
     fixture_close(&f);

@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "alipay_model.h"
+#include "clients.h"
+#include "node.h"
+#include <stdio.h>
+#include <string.h>
+
+// --- Calls under way
+
+enum fate { FATE_WELL, FATE_LOST, FATE_ANSWER_LOST, FATE_ERROR_BEFORE, FATE_ERROR_AFTER, FATE_GARBAGE };
+
+struct flight {
+    struct call call;
+    unsigned epoch; // the node's life that asked
+    int64_t asked_ms, arrives_ms, node_asked_ms;
+    enum fate fate;
+    struct answer answer;
+    bool carried_out, in_time;
+    unsigned left; // happenings still to come
+};
+
+#define FLIGHTS_MAX 2048
+static struct flight flights[FLIGHTS_MAX];
+static unsigned free_flights[FLIGHTS_MAX], n_free_flights;
+
+static const char CODE_TEXT[] = "https://qr.alipay.com/simulated";
+
+struct trade *trade_find(struct ledger *l, uint64_t payment_key)
+{
+    for (unsigned i = l->n_trades; i-- > 0;)
+        if (l->trades[i].payment_key == payment_key) return &l->trades[i];
+    return NULL;
+}
+
+static struct trade *trade_make(struct ledger *l, const struct call *c)
+{
+    struct trade *t = trade_find(l, c->payment_key);
+    if (t || l->n_trades == TRADES_MAX) return t;
+    t = &l->trades[l->n_trades++];
+    *t = (struct trade){.payment_key = c->payment_key, .order_key = c->order_key, .amount_fen = c->amount_fen,
+                        .expires_ms = c->expires_ms};
+    return t;
+}
+
+static struct ledger_refund *refund_find(struct ledger *l, uint64_t number_key, uint64_t payment_key)
+{
+    for (unsigned i = 0; i < l->n_refunds; i++)
+        if (l->refunds[i].number_key == number_key && l->refunds[i].payment_key == payment_key) return &l->refunds[i];
+    return NULL;
+}
+
+static bool is_past_its_time(const struct ledger *l, const struct trade *t)
+{
+    return l->w->now_ms >= t->expires_ms + l->w->c.lag_ms;
+}
+
+// A trade that was scanned and not paid in time closes by itself.
+static void trade_age(struct ledger *l, struct trade *t)
+{
+    if (t->state != TRADE_WAITING || !is_past_its_time(l, t)) return;
+    t->state = TRADE_CLOSED;
+    t->closed_ms = t->expires_ms + l->w->c.lag_ms;
+}
+
+bool trade_can_be_paid(const struct ledger *l, const struct trade *t)
+{
+    bool open = t->state == TRADE_NONE || t->state == TRADE_WAITING;
+    return t->code_ms > 0 && !t->killed && open && !is_past_its_time(l, t);
+}
+
+// Index of the flight behind a slot that is in use: every call under way has `left` > 0.
+bool create_is_under_way(const struct ledger *l, uint64_t order_key)
+{
+    for (unsigned i = 0; i < FLIGHTS_MAX && l->in_flight; i++) {
+        const struct flight *f = &flights[i];
+        bool will_come = f->left && !f->carried_out && f->fate != FATE_LOST && f->fate != FATE_ERROR_BEFORE;
+        if (will_come && f->call.method == CALL_CREATE && f->call.order_key == order_key &&
+            f->arrives_ms < f->call.expires_ms)
+            return true;
+    }
+    return false;
+}
+
+bool refund_is_under_way(const struct ledger *l)
+{
+    for (unsigned i = 0; i < FLIGHTS_MAX && l->in_flight; i++)
+        if (flights[i].left && flights[i].call.method == CALL_REFUND) return true;
+    return false;
+}
+
+// --- Notifications
+
+enum notice_kind { TELL_WAITING, TELL_PAID, TELL_CLOSED, TELL_REFUNDED, TELL_STRANGE };
+static const int64_t NOTICE_AFTER_MS[] = {0,       240000,  600000,   600000,
+                                          3600000, 7200000, 21600000, 54000000};
+#define NOTICE_TRIES (sizeof NOTICE_AFTER_MS / sizeof NOTICE_AFTER_MS[0])
+
+// What is sent along with a notification: trade, kind, attempt.
+static uint64_t token_of(unsigned trade, enum notice_kind kind, unsigned attempt)
+{
+    return (uint64_t)trade << 16 | (uint64_t)kind << 8 | attempt;
+}
+
+static void notice_arrives(struct world *w, struct happening *h)
+{
+    struct ledger *l = w->ledger;
+    struct trade *t = &l->trades[h->a >> 16];
+    enum notice_kind kind = (enum notice_kind)(h->a >> 8 & 0xff);
+    struct notice n = {.answer = {.payment_key = t->payment_key, .channel = CHANNEL_ALIPAY, .method = CALL_NONE,
+                                  .outcome = OUTCOME_DONE, .asked_ms = w->now_ms}};
+    (void)snprintf(n.answer.provider_trade_no, sizeof n.answer.provider_trade_no, "2026%u", (unsigned)(h->a >> 16));
+    (void)snprintf(n.number, sizeof n.number, "%llu", (unsigned long long)t->payment_key);
+    switch (kind) {
+    case TELL_WAITING: n.answer.fact = FACT_WAITING; break;
+    case TELL_PAID:
+        n.answer.fact = FACT_PAID;
+        n.answer.captured_fen = t->captured_fen;
+        break;
+    case TELL_CLOSED: n.answer.fact = FACT_CLOSED; break;
+    case TELL_REFUNDED:
+        n.answer.fact = FACT_PAID_AND_REFUNDED;
+        n.answer.captured_fen = t->captured_fen;
+        break;
+    case TELL_STRANGE:
+        n.answer.payment_key = 0;
+        (void)snprintf(n.number, sizeof n.number, "stranger%u", (unsigned)h->a);
+        break;
+    }
+    world_tell(w, "alipay tells of %s: %s", kind == TELL_STRANGE ? "a stranger" : name_of(w, 'P', t->payment_key),
+               fact_name(n.answer.fact));
+    struct seen_order *o = seen_find(w, t->order_key);
+    bool quarter = o && w->now_ms >= o->expires_ms - 1 - w->c.batch_ms && w->now_ms <= o->expires_ms + 1;
+    if (kind == TELL_PAID && quarter && o->paid_ms == 0) world_reached(w, SCENE_NOTICE_RACES_DEADLINE);
+    if (kind == TELL_PAID && !t->code_told && node_is_up(w->node)) world_reached(w, SCENE_NOTICE_BEFORE_CODE);
+    if (kind == TELL_PAID && h->c) world_reached(w, SCENE_NOTICE_REPLAYED);
+    bool later_first = (kind == TELL_REFUNDED || kind == TELL_CLOSED) && t->notices > 0 && !t->notice_told;
+    if (later_first) world_reached(w, SCENE_NOTICES_REORDERED);
+    if (!node_is_up(w->node)) {
+        ledger_notice_answered(l, h->a, false);
+        return;
+    }
+    if (kind == TELL_PAID) t->notice_told = true;
+    clients_notice(w, &n, kind == TELL_STRANGE ? NOTICE_STRANGE : NOTICE_GOOD, h->a);
+}
+
+static void notice_send(struct world *w, struct happening *h)
+{
+    struct ledger *l = w->ledger;
+    struct trade *t = &l->trades[h->a >> 16];
+    enum notice_kind kind = (enum notice_kind)(h->a >> 8 & 0xff);
+    struct stream *s = &w->net;
+    if (kind == TELL_PAID) {
+        if (t->acked && !h->c) return;
+        t->notices++;
+    }
+    if ((t->mute && kind != TELL_STRANGE) || world_faults(w, FAULT_NOTIFY, s)) {
+        ledger_notice_answered(l, h->a, false); // lost on the way
+        return;
+    }
+    int64_t delay_ms = random_between(s, 5, 300);
+    if (world_faults(w, FAULT_NOTIFY, s)) delay_ms = random_skewed(s, 100, 300000);
+    struct seen_order *o = seen_find(w, t->order_key);
+    if (o && o->expires_ms > w->now_ms && world_faults(w, FAULT_NOTIFY, s)) delay_ms = o->expires_ms - w->now_ms;
+    world_plan(w, w->now_ms + delay_ms, notice_arrives, h->a, 0, h->c);
+    if (!world_faults(w, FAULT_NOTIFY, s)) return;
+    unsigned copies = (unsigned)random_skewed(s, 1, 40);
+    if (copies >= 5) world_reached(w, SCENE_NOTICE_REPEATED);
+    for (unsigned i = 0; i < copies; i++) {
+        int64_t late_ms = random_chance(s, 500) ? 0 : random_skewed(s, 0, 60000);
+        world_plan(w, w->now_ms + delay_ms + late_ms, notice_arrives, h->a, 0, 0);
+    }
+}
+
+static void notice_plan(struct ledger *l, const struct trade *t, enum notice_kind kind, unsigned attempt, bool replay)
+{
+    if (attempt >= NOTICE_TRIES) return;
+    int64_t after_ms = replay ? random_between(&l->w->net, 60000, 1200000) : NOTICE_AFTER_MS[attempt];
+    world_plan(l->w, l->w->now_ms + after_ms, notice_send, token_of((unsigned)(t - l->trades), kind, attempt), 0, replay);
+}
+
+void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged)
+{
+    struct trade *t = &l->trades[token >> 16];
+    enum notice_kind kind = (enum notice_kind)(token >> 8 & 0xff);
+    unsigned attempt = token & 0xff;
+    if (acknowledged && world_faults(l->w, FAULT_NOTIFY, &l->w->net)) {
+        world_reached(l->w, SCENE_ACK_LOST);
+        acknowledged = false;
+    }
+    if (acknowledged) {
+        bool first = kind == TELL_PAID && !t->acked;
+        if (kind == TELL_PAID) t->acked = true;
+        if (first && !l->w->healing && random_chance(&l->w->net, 50)) notice_plan(l, t, kind, 0, true);
+        return;
+    }
+    if (kind == TELL_PAID && t->acked) return;
+    notice_plan(l, t, kind, attempt + 1, false);
+}
+
+// --- What calls do
+
+static void say(struct answer *a, enum outcome outcome, enum fact fact, const char *word)
+{
+    a->outcome = outcome;
+    a->fact = fact;
+    (void)snprintf(a->detail, sizeof a->detail, "%s", word);
+}
+
+static void carry_out_create(struct ledger *l, const struct call *c, struct answer *a)
+{
+    struct world *w = l->w;
+    struct trade *t = trade_make(l, c);
+    struct seen_order *o = seen_find(w, c->order_key);
+    if (o && o->state >= ORDER_CLOSING) world_reached(w, SCENE_CREATE_AFTER_CLOSING);
+    if (!t) {
+        say(a, OUTCOME_UNKNOWN, FACT_NONE, "the model is full");
+        return;
+    }
+    trade_age(l, t);
+    if (c->amount_fen != t->amount_fen || c->expires_ms != t->expires_ms)
+        world_violated(w, "number_means_one_thing", "%s was asked for again with other terms",
+                       name_of(w, 'P', c->payment_key));
+    if (t->state == TRADE_PAID || t->state == TRADE_CLOSED) {
+        say(a, OUTCOME_UNKNOWN, FACT_NONE, "TRADE_HAS_SUCCESS");
+        return;
+    }
+    if (w->now_ms >= c->expires_ms) {
+        say(a, OUTCOME_REFUSED, FACT_NONE, "INVALID_PARAMETER");
+        return;
+    }
+    if (t->code_ms == 0 && world_faults(w, FAULT_CALLS, &w->net) && random_chance(&w->net, 300)) {
+        say(a, OUTCOME_REFUSED, FACT_NONE, "ACCESS_FORBIDDEN");
+        return;
+    }
+    if (t->create_unknown) world_reached(w, SCENE_CREATE_UNKNOWN);
+    t->creates++;
+    say(a, OUTCOME_DONE, FACT_CODE, "");
+    a->code = str_of(CODE_TEXT);
+    if (t->code_ms) return;
+    t->code_ms = w->now_ms;
+    t->mute = world_faults(w, FAULT_NOTIFY, &w->net);
+    clients_code_is_out(w, t);
+}
+
+static bool is_stale(struct ledger *l, int64_t changed_ms)
+{
+    struct world *w = l->w;
+    if (changed_ms == 0 || w->now_ms - changed_ms > w->c.stale_ms) return false;
+    if (!world_faults(w, FAULT_STALE, &w->net) && !(world_has(w, FAULT_STALE) && random_chance(&w->net, 500)))
+        return false;
+    world_reached(w, SCENE_STALE_ANSWER);
+    return true;
+}
+
+static void carry_out_query(struct ledger *l, const struct call *c, struct answer *a)
+{
+    struct trade *t = trade_find(l, c->payment_key);
+    if (t) trade_age(l, t);
+    enum trade_state state = t ? t->state : TRADE_NONE;
+    if (state == TRADE_PAID && is_stale(l, t->paid_ms)) state = TRADE_WAITING;
+    if (state == TRADE_WAITING && is_stale(l, t->scanned_ms)) state = TRADE_NONE;
+    struct seen_order *o = seen_find(l->w, c->order_key);
+    switch (state) {
+    case TRADE_NONE:
+        say(a, OUTCOME_DONE, FACT_NOT_FOUND, "TRADE_NOT_EXIST");
+        if (t && o && o->state == ORDER_CLOSING && trade_can_be_paid(l, t)) world_reached(l->w, SCENE_NO_TRADE_CODE_ALIVE);
+        break;
+    case TRADE_WAITING: say(a, OUTCOME_DONE, FACT_WAITING, "WAIT_BUYER_PAY"); break;
+    case TRADE_PAID:
+        a->captured_fen = t->captured_fen;
+        say(a, OUTCOME_DONE, t->refunded_fen == t->captured_fen ? FACT_PAID_AND_REFUNDED : FACT_PAID, "TRADE_SUCCESS");
+        break;
+    case TRADE_CLOSED: say(a, OUTCOME_DONE, FACT_CLOSED, "TRADE_CLOSED"); break;
+    }
+}
+
+static void carry_out_close(struct ledger *l, const struct call *c, struct answer *a)
+{
+    struct trade *t = trade_find(l, c->payment_key);
+    if (t) trade_age(l, t);
+    switch (t ? t->state : TRADE_NONE) {
+    case TRADE_NONE:
+        if (t && l->w->c.close_kills) t->killed = true;
+        say(a, OUTCOME_REFUSED, FACT_NOT_FOUND, "TRADE_NOT_EXIST");
+        break;
+    case TRADE_WAITING:
+        t->state = TRADE_CLOSED;
+        t->closed_ms = l->w->now_ms;
+        say(a, OUTCOME_DONE, FACT_CLOSED, "");
+        notice_plan(l, t, TELL_CLOSED, 0, false);
+        break;
+    case TRADE_PAID:
+        world_reached(l->w, SCENE_PAY_MEETS_CLOSE);
+        say(a, OUTCOME_REFUSED, FACT_NONE, "TRADE_STATUS_ERROR");
+        break;
+    case TRADE_CLOSED: say(a, OUTCOME_REFUSED, FACT_NONE, "TRADE_STATUS_ERROR"); break;
+    }
+}
+
+static void refund_enter(struct ledger *l, struct trade *t, uint64_t number_key, int64_t amount_fen)
+{
+    if (l->n_refunds == REFUNDS_MAX) return;
+    l->refunds[l->n_refunds++] = (struct ledger_refund){
+        .number_key = number_key, .payment_key = t->payment_key, .amount_fen = amount_fen, .at_ms = l->w->now_ms, .asked = 1};
+    t->refunded_fen += amount_fen;
+    if (t->refunded_fen == t->captured_fen) notice_plan(l, t, TELL_REFUNDED, 0, false);
+}
+
+static void carry_out_cancel(struct ledger *l, const struct call *c, struct answer *a)
+{
+    struct trade *t = trade_find(l, c->payment_key);
+    if (t) trade_age(l, t);
+    if (t && t->state == TRADE_PAID) {
+        if (t->refunded_fen < t->captured_fen) {
+            world_reached(l->w, SCENE_PROVIDER_REFUND);
+            t->by_cancel = true;
+            refund_enter(l, t, 0, t->captured_fen - t->refunded_fen);
+        }
+        a->captured_fen = t->captured_fen;
+        say(a, OUTCOME_DONE, FACT_PAID_AND_REFUNDED, "refund");
+    } else if (t && t->state == TRADE_WAITING) {
+        t->state = TRADE_CLOSED;
+        t->closed_ms = l->w->now_ms;
+        say(a, OUTCOME_DONE, FACT_CLOSED, "close");
+    } else {
+        if (t && l->w->c.close_kills && t->state == TRADE_NONE) t->killed = true;
+        say(a, OUTCOME_DONE, FACT_NOT_FOUND, "");
+    }
+}
+
+static void carry_out_refund(struct ledger *l, const struct call *c, struct answer *a)
+{
+    struct world *w = l->w;
+    struct trade *t = trade_find(l, c->payment_key);
+    struct ledger_refund *f = refund_find(l, c->number_key, c->payment_key);
+    if (f) {
+        f->asked++;
+        if (f->unheard) world_reached(w, SCENE_REFUND_UNKNOWN);
+        if (f->unheard_epoch && f->unheard_epoch != node_epoch(w->node) + 1) world_reached(w, SCENE_CRASH_IN_REFUND);
+        if (f->amount_fen != c->amount_fen)
+            world_violated(w, "refund_number_means_one_thing", "a refund of %s was repeated with another amount",
+                           name_of(w, 'P', c->payment_key));
+        say(a, OUTCOME_DONE, FACT_REFUND_ACCEPTED, "fund_change=N");
+        return;
+    }
+    if (!t || t->state != TRADE_PAID || t->refunded_fen + c->amount_fen > t->captured_fen) {
+        world_violated(w, "refund_makes_sense", "a refund of %lld of %s, which has captured %lld and given back %lld",
+                       (long long)c->amount_fen, name_of(w, 'P', c->payment_key), t ? (long long)t->captured_fen : 0LL,
+                       t ? (long long)t->refunded_fen : 0LL);
+        say(a, OUTCOME_REFUSED, FACT_NONE, "REFUND_AMT_NOT_EQUAL_TOTAL");
+        return;
+    }
+    if (world_faults(w, FAULT_CALLS, &w->net)) {
+        say(a, OUTCOME_REFUSED, FACT_NONE, "SELLER_BALANCE_NOT_ENOUGH");
+        return;
+    }
+    refund_enter(l, t, c->number_key, c->amount_fen);
+    bool only_accepted = random_chance(&w->net, 200);
+    say(a, OUTCOME_DONE, only_accepted ? FACT_REFUND_ACCEPTED : FACT_REFUND_DONE, "");
+}
+
+static void carry_out_refund_query(struct ledger *l, const struct call *c, struct answer *a)
+{
+    struct ledger_refund *f = refund_find(l, c->number_key, c->payment_key);
+    bool known = f && !is_stale(l, f->at_ms);
+    say(a, OUTCOME_DONE, known ? FACT_REFUND_DONE : FACT_REFUND_ABSENT, "");
+}
+
+static void carry_out(struct ledger *l, struct flight *f)
+{
+    struct answer *a = &f->answer;
+    switch (f->call.method) {
+    case CALL_CREATE: carry_out_create(l, &f->call, a); break;
+    case CALL_QUERY: carry_out_query(l, &f->call, a); break;
+    case CALL_CLOSE: carry_out_close(l, &f->call, a); break;
+    case CALL_CANCEL: carry_out_cancel(l, &f->call, a); break;
+    case CALL_REFUND: carry_out_refund(l, &f->call, a); break;
+    case CALL_REFUND_QUERY: carry_out_refund_query(l, &f->call, a); break;
+    case CALL_NONE: break;
+    }
+    f->carried_out = true;
+    world_tell(l->w, "alipay carries out %s of %s: %s %s %s", call_method_name(f->call.method),
+               name_of(l->w, 'P', f->call.payment_key), outcome_name(a->outcome), fact_name(a->fact), a->detail);
+}
+
+// --- The way there and back
+
+static void flight_part_ends(struct ledger *l, struct flight *f)
+{
+    if (--f->left > 0) return;
+    free_flights[n_free_flights++] = (unsigned)(f - flights);
+    l->in_flight--;
+}
+
+static void call_arrives(struct world *w, struct happening *h)
+{
+    struct flight *f = &flights[h->a];
+    if (f->fate != FATE_LOST && f->fate != FATE_ERROR_BEFORE) carry_out(w->ledger, f);
+    flight_part_ends(w->ledger, f);
+}
+
+// The node does not hear what was done: what it asked for may have happened.
+static void note_unheard(struct ledger *l, const struct flight *f)
+{
+    if (!f->carried_out) return;
+    if (f->call.method == CALL_CREATE) {
+        struct trade *t = trade_find(l, f->call.payment_key);
+        if (t && t->code_ms) t->create_unknown = true;
+    } else if (f->call.method == CALL_REFUND) {
+        struct ledger_refund *r = refund_find(l, f->call.number_key, f->call.payment_key);
+        if (!r) return;
+        r->unheard = true;
+        r->unheard_epoch = f->epoch + 1;
+    }
+}
+
+static void call_is_answered(struct world *w, struct happening *h)
+{
+    struct ledger *l = w->ledger;
+    struct flight *f = &flights[h->a];
+    bool good = f->carried_out && f->in_time && f->fate == FATE_WELL;
+    bool alive = f->epoch == node_epoch(w->node) && node_is_up(w->node);
+    struct seen_order *o = seen_find(w, f->call.order_key);
+    if (!good) {
+        say(&f->answer, OUTCOME_UNKNOWN, FACT_NONE, f->fate == FATE_GARBAGE ? "garbage" : "timeout");
+        f->answer.code = (struct str){0};
+        f->answer.captured_fen = 0;
+        if (f->fate == FATE_GARBAGE) world_reached(w, SCENE_GARBAGE);
+        bool closes = f->call.method == CALL_CLOSE || f->call.method == CALL_QUERY;
+        if (closes && o && o->state == ORDER_CLOSING) world_reached(w, SCENE_CLOSE_ERROR);
+    }
+    if (!good || !alive) note_unheard(l, f);
+    if (alive) {
+        struct trade *t = trade_find(l, f->call.payment_key);
+        if (t && good && f->call.method == CALL_CREATE) t->code_told = true;
+        f->answer.took_ms = w->now_ms - f->asked_ms;
+        world_tell(w, "till hears of its %s of %s: %s %s", call_method_name(f->call.method),
+                   name_of(w, 'P', f->call.payment_key), outcome_name(f->answer.outcome), fact_name(f->answer.fact));
+        node_answer(w->node, &f->answer);
+    }
+    flight_part_ends(l, f);
+}
+
+static enum fate draw_fate(struct world *w)
+{
+    if (w->ledger->unreachable) return FATE_LOST;
+    if (!world_faults(w, FAULT_CALLS, &w->net)) return FATE_WELL;
+    static const enum fate bad[] = {FATE_LOST,       FATE_LOST,    FATE_ANSWER_LOST, FATE_ANSWER_LOST, FATE_ERROR_BEFORE,
+                                    FATE_ERROR_AFTER, FATE_GARBAGE, FATE_WELL};
+    return bad[random_below(&w->net, sizeof bad / sizeof bad[0])];
+}
+
+// A packet may hang somewhere for minutes after its sender gave up. Not a refund: a provider does not carry out what
+// its own front end gave up long ago, and a refund under a number that was answered "none" three times is offered anew.
+static int64_t draw_way_ms(struct world *w, enum call_method method)
+{
+    int64_t most_ms = w->c.rules.call_deadline_ms * 3 / 2;
+    if (!world_faults(w, FAULT_CALLS, &w->net)) return random_between(&w->net, 1, 400);
+    if (method == CALL_CREATE && random_chance(&w->net, 500)) return random_skewed(&w->net, 1000, 900000);
+    return random_skewed(&w->net, 100, most_ms);
+}
+
+static bool model_submit(struct channel *c, const struct call *call, struct str subject, int64_t node_ms)
+{
+    struct ledger *l = (struct ledger *)c;
+    struct world *w = l->w;
+    (void)subject;
+    if (!node_is_up(w->node)) return false; // a turn that died lets nothing out
+    if (n_free_flights == 0) return false;
+    if (world_faults(w, FAULT_CALLS, &w->net) && random_chance(&w->net, 100)) return false; // no room in the channel
+    unsigned i = free_flights[--n_free_flights];
+    struct flight *f = &flights[i];
+    *f = (struct flight){.call = *call, .epoch = node_epoch(w->node), .asked_ms = w->now_ms, .node_asked_ms = node_ms,
+                         .fate = draw_fate(w), .left = 2};
+    f->answer = (struct answer){.payment_key = call->payment_key, .refund_key = call->refund_key, .channel = call->channel,
+                                .method = call->method, .asked_ms = node_ms};
+    l->in_flight++;
+    int64_t deadline_ms = w->now_ms + w->c.rules.call_deadline_ms;
+    int64_t there_ms = w->now_ms + draw_way_ms(w, call->method);
+    int64_t back_ms = there_ms + random_between(&w->net, 1, 200);
+    bool silent = f->fate == FATE_LOST || f->fate == FATE_ANSWER_LOST;
+    f->in_time = back_ms <= deadline_ms;
+    f->arrives_ms = there_ms;
+    world_tell(w, "till asks: %s of %s", call_method_name(call->method), name_of(w, 'P', call->payment_key));
+    world_plan(w, there_ms, call_arrives, i, 0, 0);
+    world_plan(w, silent || !f->in_time ? deadline_ms : back_ms, call_is_answered, i, 0, 0);
+    return true;
+}
+
+static enum notice_verdict model_judge(struct channel *c, const struct notice_in *in, struct notice *out)
+{
+    (void)c, (void)in, (void)out;
+    return NOTICE_MALFORMED; // notifications come judged
+}
+
+static void model_free(struct channel *c)
+{
+    (void)c;
+}
+
+static const struct channel_ops OPS = {
+    .id = CHANNEL_ALIPAY,
+    .submit = model_submit,
+    .judge = model_judge,
+    .ok_status = 200,
+    .fail_status = 500,
+    .reply_type = "text/plain",
+    .ok_body = "success",
+    .fail_body = "fail",
+    .free = model_free,
+};
+
+// --- The buyer's side
+
+bool trade_scan(struct ledger *l, struct trade *t)
+{
+    trade_age(l, t);
+    if (t->state == TRADE_WAITING) return true;
+    if (!trade_can_be_paid(l, t)) return false;
+    t->state = TRADE_WAITING;
+    t->scanned_ms = l->w->now_ms;
+    if (random_chance(&l->w->net, 300)) notice_plan(l, t, TELL_WAITING, NOTICE_TRIES - 1, true);
+    return true;
+}
+
+bool trade_pay(struct ledger *l, struct trade *t)
+{
+    struct world *w = l->w;
+    if (t->state == TRADE_PAID) return true;
+    if (!trade_scan(l, t)) return false;
+    t->state = TRADE_PAID;
+    t->paid_ms = w->now_ms;
+    t->captured_fen = t->amount_fen;
+    if (t->amount_fen > 1 && world_faults(w, FAULT_AMOUNT, &w->net)) {
+        t->captured_fen = random_between(&w->net, 1, t->amount_fen - 1);
+        world_reached(w, SCENE_AMOUNT_DIFFERS);
+    }
+    notice_plan(l, t, TELL_PAID, 0, false);
+    if (world_faults(w, FAULT_AMOUNT, &w->net)) {
+        world_reached(w, SCENE_UNKNOWN_NUMBER);
+        notice_plan(l, t, TELL_STRANGE, 0, false);
+    }
+    return true;
+}
+
+void ledger_begin(struct ledger *l, struct world *w)
+{
+    l->channel.ops = &OPS;
+    l->w = w;
+    l->n_trades = l->n_refunds = l->in_flight = 0;
+    l->unreachable = false;
+    n_free_flights = 0;
+    for (unsigned i = FLIGHTS_MAX; i-- > 0;) {
+        flights[i].left = 0;
+        free_flights[n_free_flights++] = i;
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model of Alipay behind the channel port, with a ledger of its own: the truth about money in the simulated world.
+//
+// What it keeps to (and Till must live with):
+//   - Asking for a code makes no trade; scanning it does. Before that query and close say "no such trade".
+//   - Closing or cancelling an unscanned code leaves it payable (a switch makes it dead, as some report).
+//   - A code and a trade die at the absolute instant sent with the code, give or take a lag.
+//   - A refund is carried out once per number. "Accepted" may be all that is said of it.
+//   - Notifications are repeated on a schedule until one is acknowledged, and may all be lost.
+//   - Any call may end unknown, carried out or not, and even be carried out after its caller gave up.
+//   - Answers may come from a replica that is a little behind.
+#ifndef TILL_SIM_ALIPAY_MODEL_H
+#define TILL_SIM_ALIPAY_MODEL_H
+
+#include "world.h"
+
+enum trade_state { TRADE_NONE, TRADE_WAITING, TRADE_PAID, TRADE_CLOSED };
+
+struct trade {
+    uint64_t payment_key, order_key;
+    int64_t amount_fen, expires_ms;
+    int64_t code_ms; // when the code was made, 0: never
+    bool killed;     // closed before it was scanned, and dead by that
+    enum trade_state state;
+    int64_t scanned_ms, paid_ms, closed_ms;
+    int64_t captured_fen, refunded_fen;
+    bool by_cancel;   // the provider gave it back when it was asked to cancel
+    unsigned creates; // carried out under this number
+    bool code_told;   // an answer with the code reached the node
+    bool create_unknown; // an executed create was not heard of
+    bool mute;        // no notification of it ever arrives
+    bool acked;       // one of payment was acknowledged
+    unsigned notices; // sent, of payment
+    bool notice_told; // one of payment reached the node
+};
+
+struct ledger_refund {
+    uint64_t number_key, payment_key;
+    int64_t amount_fen, at_ms;
+    unsigned asked, unheard_epoch; // how often asked; the node's life in which an answer did not arrive, plus 1
+    bool unheard;
+};
+
+#define TRADES_MAX  512
+#define REFUNDS_MAX 1024
+struct ledger {
+    struct channel channel; // the port
+    struct world *w;
+    struct trade trades[TRADES_MAX];
+    unsigned n_trades;
+    struct ledger_refund refunds[REFUNDS_MAX];
+    unsigned n_refunds;
+    unsigned in_flight; // calls under way
+    bool unreachable;
+};
+
+void ledger_begin(struct ledger *l, struct world *w);
+struct trade *trade_find(struct ledger *l, uint64_t payment_key);
+// Whether somebody who has the code could pay it now, or could once calls that are still under way arrive.
+bool trade_can_be_paid(const struct ledger *l, const struct trade *t);
+bool create_is_under_way(const struct ledger *l, uint64_t order_key);
+bool refund_is_under_way(const struct ledger *l);
+
+// The buyer's side. False: the wallet refused.
+bool trade_scan(struct ledger *l, struct trade *t);
+bool trade_pay(struct ledger *l, struct trade *t);
+
+// The node's side of a notification: what became of it. `token` is what was sent along.
+void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged);
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/timetext.h"
+#include "sandbox/alipay_methods.h"
+#include <stdio.h>
+#include <strings.h>
+
+#define KEY_NAME_MAX 160
+
+// The answer's member, e.g. alipay_trade_query_response. Only names that cannot break the answer's JSON are echoed.
+static void key_name_make(struct str method, char out[KEY_NAME_MAX])
+{
+    size_t i = 0;
+    for (; i < method.n && i < 128; i++) {
+        char c = method.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_')) break;
+        out[i] = c == '.' ? '_' : c;
+    }
+    if (i == 0 || i != method.n)
+        (void)snprintf(out, KEY_NAME_MAX, "error_response");
+    else
+        (void)snprintf(out + i, KEY_NAME_MAX - i, "_response");
+}
+
+static bool required_are_there(struct call *c)
+{
+    static const struct {
+        const char *name, *sub_code;
+    } required[] = {
+        {"method", "isv.missing-method"},       {"app_id", "isv.missing-app-id"},
+        {"sign_type", "isv.missing-signature-type"}, {"sign", "isv.missing-signature"},
+        {"timestamp", "isv.missing-timestamp"}, {"version", "isv.missing-version"},
+    };
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+        if (params_get(c->params, required[i].name).n) continue;
+        char text[64];
+        (void)snprintf(text, sizeof text, "parameter %s is missing", required[i].name);
+        alipay_refuse_missing(c, required[i].sub_code, text);
+        return false;
+    }
+    return true;
+}
+
+static bool is_one_of(struct str s, const char *a, const char *b)
+{
+    return s.n == 0 || (s.n == strlen(a) && strncasecmp(s.p, a, s.n) == 0) || (s.n == strlen(b) && strncasecmp(s.p, b, s.n) == 0);
+}
+
+static bool common_are_good(struct call *c)
+{
+    int64_t ms;
+    const struct sandbox_identity *id = &c->sandbox->keys.identity;
+    if (!str_eq(params_get(c->params, "app_id"), str_of(id->app_id)))
+        alipay_refuse_invalid(c, "isv.invalid-app-id", "this app_id is not known");
+    else if (!str_eq(params_get(c->params, "sign_type"), STR("RSA2")))
+        alipay_refuse_invalid(c, "isv.invalid-signature-type", "sign_type is RSA2");
+    else if (!is_one_of(params_get(c->params, "charset"), "utf-8", "utf8"))
+        alipay_refuse_invalid(c, "isv.invalid-charset", "charset is utf-8");
+    else if (!is_one_of(params_get(c->params, "format"), "json", "json"))
+        alipay_refuse_invalid(c, "isv.invalid-format", "format is JSON");
+    else if (params_get(c->params, "encrypt_type").n)
+        alipay_refuse_invalid(c, "isv.invalid-encrypt-type", "this sandbox does not encrypt");
+    else if (!time_from_beijing(params_get(c->params, "timestamp"), &ms))
+        alipay_refuse_invalid(c, "isv.invalid-timestamp", "timestamp is yyyy-MM-dd HH:mm:ss");
+    else
+        return true;
+    return false;
+}
+
+// Developers debug with the string the gateway built; it stands at the end.
+static void refuse_signature(struct call *c)
+{
+    struct buf text = {0}, message = {0};
+    params_sign_text(c->params, false, &text);
+    buf_z(&message, "验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配，网关生成的验签字符串为：");
+    html_escape(&message, buf_view(&text));
+    buf_char(&message, 0);
+    if (message.failed)
+        alipay_refuse_invalid(c, "isv.invalid-signature", "the signature is wrong");
+    else
+        alipay_refuse_invalid(c, "isv.invalid-signature", message.p);
+    buf_free(&text);
+    buf_free(&message);
+}
+
+static void call_run(struct call *c, const struct gateway_fate *fate)
+{
+    if (!required_are_there(c) || !common_are_good(c)) return;
+    if (!params_verify(c->params, c->sandbox->keys.app_public)) {
+        refuse_signature(c);
+        return;
+    }
+    if (fate->executes) alipay_method_run(c);
+    if (!fate->error && fate->executes) return;
+    if (fate->error && fate->error_is_acq)
+        alipay_refuse_business(c, "ACQ.SYSTEM_ERROR", "system error");
+    else
+        alipay_refuse_busy(c);
+}
+
+static void add_trace_id(struct buf *headers)
+{
+    uint8_t random[16];
+    char text[33] = "0";
+    if (crypto_random(random, sizeof random)) crypto_hex(random, sizeof random, text);
+    buf_printf(headers, "trace_id: %s\r\n", text);
+}
+
+static void answer_unavailable(struct answer *a, int status)
+{
+    a->status = status;
+    a->content_type = "text/html;charset=utf-8";
+    buf_clear(&a->body);
+    buf_z(&a->body, "<html><head><title>Service Unavailable</title></head><body><h1>Service Unavailable</h1></body></html>\n");
+}
+
+static void gateway_answer(struct sandbox *s, const struct http_exchange *x, const struct gateway_fate *fate, struct answer *a)
+{
+    char why[160], key_name[KEY_NAME_MAX];
+    struct params params;
+    struct buf object = {0};
+    struct call c = {.sandbox = s, .params = &params, .now_ms = clock_now_ms(s->clock), .out = &object};
+    bool readable = params_read(&params, x->query, x->body, why);
+    key_name_make(readable ? params_get(&params, "method") : (struct str){0}, key_name);
+    if (readable)
+        call_run(&c, fate);
+    else
+        alipay_refuse_invalid(&c, "isv.invalid-parameter", why);
+    a->status = 200;
+    a->content_type = "text/html;charset=utf-8";
+    if (object.failed || !envelope_write(&a->body, key_name, buf_view(&object), s->keys.alipay_private))
+        answer_unavailable(a, 500);
+    buf_free(&object);
+    params_free(&params);
+}
+
+void alipay_gateway_request(struct sandbox *s, const struct http_exchange *x, struct answer *a)
+{
+    struct gateway_fate fate = faults_gateway_draw(&s->faults, s->gateway_draws++);
+    s->calls[SANDBOX_ALIPAY]++;
+    s->counters_changed = true;
+    add_trace_id(&a->headers);
+    a->delay_ms = (unsigned)fate.delay_ms;
+    if (fate.unavailable) {
+        answer_unavailable(a, 503);
+        return;
+    }
+    gateway_answer(s, x, &fate, a);
+    if (!fate.hangs) return;
+    a->delay_ms = GATEWAY_HANG_MS;
+    answer_unavailable(a, 504);
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the sandbox share with each other and nobody else.
+//
+//   sandbox.c  life, routes, answers after the commit     devclock.c         /dev/clock
+//   wallet.c   JSON for people and programs               alipay_gateway.c   methods of /gateway.do
+//   trades.c   what may happen to a trade                 alipay_wire.c      signatures, forms, yuan
+//   ledger.c   rows                                       alipay_notice.c    what a notification says
+//   notifier.c sends what is owed                         faults.c, keys.c
+//
+// Law: an answer leaves the house after the commit of the round that made it (sandbox.c, round_end). So every handler
+// runs with the ledger locked, fills an `answer` and returns; it never answers by itself.
+#ifndef TILL_SANDBOX_INSIDE_H
+#define TILL_SANDBOX_INSIDE_H
+
+#include "http/http.h"
+#include "sandbox/faults.h"
+#include "sandbox/keys.h"
+#include "sandbox/ledger.h"
+#include "sandbox/sandbox.h"
+
+#define GATEWAY_HANG_MS 30000u
+
+// An answer on its way: made in a round, held until the commit, perhaps delayed by a fault.
+struct answer {
+    struct sandbox *sandbox;
+    struct http_exchange *x; // NULL once the client went away
+    struct answer *next, **link;
+    struct http_timer *timer;
+    int status;
+    const char *content_type; // static
+    struct buf headers, body;
+    unsigned delay_ms;
+    bool later; // somebody else will fill and release it (devclock.c)
+};
+
+struct notifier;
+struct devclock;
+
+struct sandbox {
+    struct clock *clock;
+    bool owns_clock, on_loopback;
+    struct keys keys;
+    struct ledger *ledger;
+    struct http_server *http;
+    struct notifier *notifier;
+    bool started;
+
+    // Under the ledger's lock, and stored with the next commit.
+    struct faults faults;
+    uint64_t gateway_draws, notice_draws, calls[SANDBOX_N_CHANNELS];
+    bool counters_changed;
+    bool woke; // something may have become due: tell the notifier after the commit
+
+    // The HTTP thread's own.
+    bool in_round;          // the lock is held
+    struct answer *answers; // all that were not handed to the server yet
+    struct devclock *devclock;
+};
+
+// sandbox.c
+void sandbox_values_store(struct sandbox *s); // counters, if they changed; the lock is held
+void answer_json(struct answer *a, int status); // a->body holds the text
+void answer_problem(struct answer *a, int status, const char *code, const char *detail, const char *pointer);
+void answer_release(struct answer *a); // hands it to the server, after its delay; HTTP thread, outside the lock
+
+// wallet.c
+void wallet_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
+
+// alipay_gateway.c
+void alipay_gateway_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
+
+// devclock.c
+void devclock_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
+bool devclock_restore(struct sandbox *s); // at opening, with the lock held
+void devclock_forget(struct sandbox *s, const struct answer *a); // its client went away, or the end has come
+void devclock_free(struct sandbox *s);
+
+#endif

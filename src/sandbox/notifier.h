@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sends the notifications that are owed, on a thread of its own, and closes the trades whose time is over. What is owed
+// stands in the ledger; a notification that was being sent when the process died is sent again.
+//
+// Only an answer of HTTP 200 with exactly `success` ends one. Otherwise it comes again, on Alipay's schedule: three
+// times at once, then after 4m 10m 10m 1h 2h 6h 15h, counted in business time.
+#ifndef TILL_SANDBOX_NOTIFIER_H
+#define TILL_SANDBOX_NOTIFIER_H
+
+#include "sandbox/inside.h"
+
+struct notifier *notifier_new(struct sandbox *s); // NULL: no memory
+bool notifier_start(struct notifier *n);
+void notifier_stop(struct notifier *n); // what is in flight stays owed
+void notifier_free(struct notifier *n); // NULL allowed
+
+void notifier_wake(struct notifier *n);                    // any thread
+unsigned notifier_in_flight(const struct notifier *n);     // with the ledger locked
+
+#endif

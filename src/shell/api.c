@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0
+// The routes, and the way of a request to the engine and back.
+#include "shell/shell.h"
+#include <stdlib.h>
+
+#define BACKLOG_MAX 16384 // requests the engine has not taken yet: beyond, the door says 503
+#define SEGMENTS    6
+
+struct worker *worker_of(struct shell *s, const struct http_exchange *x)
+{
+    return &s->workers[http_worker_index(x->worker)];
+}
+
+void api_respond_json(struct http_exchange *x, int status, const struct buf *b)
+{
+    if (b->failed)
+        http_problem(x, 503, "overloaded", "out of memory", NULL);
+    else
+        http_respond(x, status, "application/json", NULL, buf_view(b));
+}
+
+// --- To the engine
+
+static struct api_request *request_new(struct worker *w, struct http_exchange *x, enum request_kind kind)
+{
+    struct api_request *q = NULL;
+    if (engine_backlog(w->shell->engine) < BACKLOG_MAX) q = calloc(1, sizeof *q);
+    if (!q) {
+        http_respond(x, 503, "application/problem+json", "Retry-After: 1\r\n",
+                     STR("{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
+                         "\"detail\":\"too much at once; try again\",\"code\":\"overloaded\"}"));
+        return NULL;
+    }
+    q->r.kind = kind;
+    q->x = x;
+    q->worker = w;
+    return q;
+}
+
+static void request_free(struct api_request *q)
+{
+    buf_free(&q->r.reply.body);
+    arena_free(&q->arena);
+    free(q);
+}
+
+static void request_send(struct api_request *q)
+{
+    struct worker *w = q->worker;
+    q->x->user = q;
+    q->r.next = NULL;
+    if (w->last)
+        w->last->next = &q->r;
+    else
+        w->first = &q->r;
+    w->last = &q->r;
+    w->n_collected++;
+}
+
+void api_round_end(void *shell, struct http_worker *hw)
+{
+    struct shell *s = shell;
+    struct worker *w = &s->workers[http_worker_index(hw)];
+    if (!w->first) return;
+    engine_post(s->engine, w->first, w->last, w->n_collected);
+    w->first = w->last = NULL;
+    w->n_collected = 0;
+}
+
+// --- And back
+
+void api_engine_reply(void *shell, struct request *r)
+{
+    (void)shell;
+    struct api_request *q = (struct api_request *)r; // r is its first member
+    struct worker *w = q->worker;
+    q->next_answered = NULL;
+    *w->answered_end = q;
+    w->answered_end = &q->next_answered;
+}
+
+static void reply_notice(struct api_request *q)
+{
+    const struct channel_ops *ops = q->worker->shell->channels[q->r.notice.channel]->ops;
+    bool ok = q->r.reply.code == NULL;
+    http_respond(q->x, ok ? ops->ok_status : ops->fail_status, ops->reply_type, NULL,
+                 str_of(ok ? ops->ok_body : ops->fail_body));
+}
+
+static void reply_cart(struct api_request *q)
+{
+    read_cart(q->worker, q->x, q->r.cart.cart);
+}
+
+static void reply_write(struct api_request *q)
+{
+    const struct reply *reply = &q->r.reply;
+    if (q->r.kind == REQUEST_NOTICE)
+        reply_notice(q);
+    else if (reply->code)
+        http_problem(q->x, reply->status, reply->code, reply->detail, reply->pointer);
+    else if (q->r.kind == REQUEST_CART_PUT || q->r.kind == REQUEST_CART_CLEAR)
+        reply_cart(q);
+    else
+        http_respond(q->x, reply->status, "application/json",
+                     reply->replayed ? "Idempotent-Replayed: true\r\n" : NULL, buf_view(&reply->body));
+}
+
+static void deliver(void *arg)
+{
+    struct api_request *q = arg;
+    while (q) {
+        struct api_request *next = q->next_answered;
+        if (q->x) reply_write(q);
+        request_free(q);
+        q = next;
+    }
+}
+
+static void forget(struct api_request *q)
+{
+    while (q) {
+        struct api_request *next = q->next_answered;
+        request_free(q);
+        q = next;
+    }
+}
+
+void api_engine_turn_end(void *shell)
+{
+    struct shell *s = shell;
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        struct worker *w = &s->workers[i];
+        if (!w->answered) continue;
+        struct api_request *first = w->answered;
+        w->answered = NULL;
+        w->answered_end = &w->answered;
+        if (!http_worker_post(w->http, deliver, first)) forget(first);
+    }
+}
+
+void api_request_closed(void *shell, struct http_exchange *x)
+{
+    struct shell *s = shell;
+    struct worker *w = worker_of(s, x);
+    if (feed_closed(w->feed, x) || (s->test_clock && test_clock_closed(s->test_clock, x))) return;
+    if (x->user) ((struct api_request *)x->user)->x = NULL;
+}
+
+// --- Routes
+
+struct route {
+    struct worker *w;
+    struct http_exchange *x;
+    struct str seg[SEGMENTS];
+    unsigned n;
+    struct str key_name; // whose API key
+};
+
+static bool is(const struct route *rt, unsigned i, const char *word)
+{
+    return rt->n > i && str_eq(rt->seg[i], str_of(word));
+}
+
+static void split_path(struct route *rt, struct str path)
+{
+    size_t from = 1;
+    while (from <= path.n) {
+        const char *slash = memchr(path.p + from, '/', path.n - from);
+        size_t end = slash ? (size_t)(slash - path.p) : path.n;
+        if (rt->n == SEGMENTS) {
+            rt->n++; // too long for any route
+            return;
+        }
+        rt->seg[rt->n++] = (struct str){path.p + from, end - from};
+        from = end + 1;
+    }
+}
+
+static void not_found(struct http_exchange *x)
+{
+    http_problem(x, 404, "not_found", "there is nothing at this path", NULL);
+}
+
+static void wrong_method(struct http_exchange *x, const char *allow)
+{
+    struct buf b = {0};
+    http_problem_json(&b, 405, "method_not_allowed", allow, NULL);
+    struct buf header = {0};
+    buf_printf(&header, "Allow: %s\r\n", allow);
+    buf_char(&header, 0);
+    http_respond(x, 405, "application/problem+json", header.failed ? NULL : header.p, buf_view(&b));
+    buf_free(&b);
+    buf_free(&header);
+}
+
+static bool is_get(const struct http_exchange *x)
+{
+    return x->method == HTTP_GET || x->method == HTTP_HEAD;
+}
+
+static bool may(struct route *rt, enum scope needs)
+{
+    enum scope has = auth_check(rt->w->shell->auth, http_header(rt->x, "Authorization"), &rt->key_name);
+    if (has == SCOPE_NONE) {
+        struct buf b = {0};
+        http_problem_json(&b, 401, "unauthorized", "this needs Authorization: Bearer <key>", NULL);
+        http_respond(rt->x, 401, "application/problem+json", "WWW-Authenticate: Bearer\r\n", buf_view(&b));
+        buf_free(&b);
+        return false;
+    }
+    if (scope_allows(has, needs)) return true;
+    http_problem(rt->x, 403, "forbidden", "the key's scope does not allow this", NULL);
+    return false;
+}
+
+// Idempotency-Key, scoped to API key, method and path.
+static bool idem_read(struct route *rt, struct api_request *q)
+{
+    struct shell *s = rt->w->shell;
+    struct str key = http_header(rt->x, "Idempotency-Key");
+    struct str body[] = {STR("body"), rt->x->body};
+    q->r.body_hash = id_hash(s->secret, body, 2);
+    if (!key.p) return true;
+    bool good = key.n >= 1 && key.n <= 255;
+    for (size_t i = 0; i < key.n; i++) good = good && key.p[i] > 0x20 && (unsigned char)key.p[i] < 0x7f;
+    if (!good) {
+        http_problem(rt->x, 400, "invalid_idempotency_key", "1 to 255 visible ASCII characters", NULL);
+        return false;
+    }
+    struct str scope[] = {rt->key_name, rt->x->method_text, rt->x->path, key};
+    q->r.idem_scope = id_hash(s->secret, scope, 4);
+    q->r.has_idem = true;
+    return true;
+}
+
+static bool order_of(struct route *rt, struct str text, uint64_t *key)
+{
+    if (id_parse(rt->w->shell->secret, "ord_", text, key)) return true;
+    http_problem(rt->x, 404, "unknown_order", "there is no such order", NULL);
+    return false;
+}
+
+static bool name_of(struct route *rt, struct str s, const char *code)
+{
+    if (name_is_good(s)) return true;
+    http_problem(rt->x, 400, code, "1 to 64 bytes, no control characters, no slash", NULL);
+    return false;
+}
+
+// Sends what was parsed, or frees what was not.
+static void send_if(bool parsed, struct api_request *q)
+{
+    if (parsed)
+        request_send(q);
+    else
+        request_free(q);
+}
+
+static void route_sku(struct route *rt)
+{
+    struct http_exchange *x = rt->x;
+    bool is_stock = rt->n == 4 && is(rt, 3, "stock");
+    if (rt->n == 2) {
+        if (!is_get(x)) return wrong_method(x, "GET");
+        if (may(rt, SCOPE_READ)) read_skus(rt->w, x);
+        return;
+    }
+    if (rt->n > 3 && !is_stock) return not_found(x);
+    if (is_stock ? x->method != HTTP_POST : !is_get(x) && x->method != HTTP_PUT)
+        return wrong_method(x, is_stock ? "POST" : "GET, PUT");
+    if (!may(rt, is_get(x) ? SCOPE_READ : SCOPE_ADMIN) || !name_of(rt, rt->seg[2], "invalid_sku")) return;
+    if (is_get(x)) return read_sku(rt->w, x, rt->seg[2]);
+    struct api_request *q = request_new(rt->w, x, is_stock ? REQUEST_STOCK_ADD : REQUEST_SKU_PUT);
+    if (!q) return;
+    if (is_stock)
+        send_if(idem_read(rt, q) && parse_stock_add(rt->w, x, rt->seg[2], q), q);
+    else
+        send_if(parse_sku_put(rt->w, x, rt->seg[2], q), q);
+}
+
+static void route_cart(struct route *rt)
+{
+    struct http_exchange *x = rt->x;
+    bool is_item = rt->n == 5 && is(rt, 3, "items");
+    if (rt->n != 3 && !is_item) return not_found(x);
+    bool allowed = is_item ? x->method == HTTP_PUT : is_get(x) || x->method == HTTP_DELETE;
+    if (!allowed) return wrong_method(x, is_item ? "PUT" : "GET, DELETE");
+    if (!may(rt, is_get(x) ? SCOPE_READ : SCOPE_ORDER) || !name_of(rt, rt->seg[2], "invalid_cart")) return;
+    if (is_item && !name_of(rt, rt->seg[4], "invalid_sku")) return;
+    if (is_get(x)) return read_cart(rt->w, x, rt->seg[2]);
+    struct api_request *q = request_new(rt->w, x, is_item ? REQUEST_CART_PUT : REQUEST_CART_CLEAR);
+    if (!q) return;
+    if (is_item) return send_if(parse_cart_put(rt->w, x, rt->seg[2], rt->seg[4], q), q);
+    q->r.cart.cart = arena_copy(&q->arena, rt->seg[2]);
+    request_send(q);
+}
+
+static void route_orders(struct route *rt)
+{
+    struct http_exchange *x = rt->x;
+    if (is_get(x)) {
+        if (may(rt, SCOPE_READ)) read_orders(rt->w, x);
+        return;
+    }
+    if (x->method != HTTP_POST) return wrong_method(x, "GET, POST");
+    if (!may(rt, SCOPE_ORDER)) return;
+    struct api_request *q = request_new(rt->w, x, REQUEST_PLACE);
+    if (q) send_if(idem_read(rt, q) && parse_place(rt->w, x, q), q);
+}
+
+static void route_order_read(struct route *rt, uint64_t key)
+{
+    struct worker *w = rt->w;
+    if (rt->n == 3) return read_order(w, rt->x, key);
+    if (is(rt, 3, "timeline")) return read_timeline(w, rt->x, key);
+    if (is(rt, 3, "refunds")) return read_refunds(w, rt->x, key);
+    read_qr(w, rt->x, key, is(rt, 3, "qr.png"));
+}
+
+static void route_order_write(struct route *rt, uint64_t key)
+{
+    struct http_exchange *x = rt->x;
+    bool cancels = is(rt, 3, "cancel"), refunds = is(rt, 3, "refunds");
+    struct api_request *q =
+        request_new(rt->w, x, cancels ? REQUEST_CANCEL : refunds ? REQUEST_REFUND : REQUEST_CHECK);
+    if (!q) return;
+    q->r.order_key = key;
+    bool parsed = idem_read(rt, q) && (cancels   ? parse_cancel(rt->w, x, q)
+                                       : refunds ? parse_refund(rt->w, x, q)
+                                                 : parse_empty(rt->w, x));
+    send_if(parsed, q);
+}
+
+static void route_order(struct route *rt)
+{
+    struct http_exchange *x = rt->x;
+    bool reads = rt->n == 3 || is(rt, 3, "timeline") || is(rt, 3, "refunds") || is(rt, 3, "qr.png") || is(rt, 3, "qr.svg");
+    bool writes = is(rt, 3, "cancel") || is(rt, 3, "check") || is(rt, 3, "refunds");
+    if (rt->n > 4 || (!reads && !writes)) return not_found(x);
+    if (!(reads && is_get(x)) && !(writes && x->method == HTTP_POST))
+        return wrong_method(x, !reads ? "POST" : !writes ? "GET" : "GET, POST");
+    uint64_t key;
+    if (!may(rt, is_get(x) ? SCOPE_READ : is(rt, 3, "refunds") ? SCOPE_REFUND : SCOPE_ORDER)) return;
+    if (!order_of(rt, rt->seg[2], &key)) return;
+    if (is_get(x))
+        route_order_read(rt, key);
+    else
+        route_order_write(rt, key);
+}
+
+static void route_events(struct route *rt)
+{
+    bool streams = rt->n == 3 && is(rt, 2, "stream");
+    if (rt->n > 2 && !streams) return not_found(rt->x);
+    if (rt->x->method != HTTP_GET) return wrong_method(rt->x, "GET");
+    if (!may(rt, SCOPE_READ)) return;
+    if (streams)
+        feed_stream(rt->w, rt->x);
+    else
+        feed_poll(rt->w, rt->x);
+}
+
+static void route_v1(struct route *rt)
+{
+    if (is(rt, 1, "skus")) return route_sku(rt);
+    if (is(rt, 1, "carts")) return route_cart(rt);
+    if (is(rt, 1, "orders") && rt->n == 2) return route_orders(rt);
+    if (is(rt, 1, "orders")) return route_order(rt);
+    if (is(rt, 1, "events")) return route_events(rt);
+    not_found(rt->x);
+}
+
+// --- Notifications
+
+static struct str notice_header(void *x, const char *name)
+{
+    return http_header(x, name);
+}
+
+static void route_notify(struct route *rt)
+{
+    struct http_exchange *x = rt->x;
+    struct shell *s = rt->w->shell;
+    struct channel *ch = NULL;
+    for (unsigned c = CHANNEL_ALIPAY; c < N_CHANNELS; c++)
+        if (rt->n == 2 && is(rt, 1, channel_name((enum channel_id)c))) ch = s->channels[c];
+    if (!ch) return not_found(x);
+    if (x->method != HTTP_POST) return wrong_method(x, "POST");
+    struct api_request *q = request_new(rt->w, x, REQUEST_NOTICE);
+    if (!q) return;
+    struct notice_in in = {.body = x->body, .header = notice_header, .header_ctx = x};
+    q->r.notice.channel = ch->ops->id;
+    q->r.notice.verdict = ch->ops->judge(ch, &in, &q->r.notice.notice);
+    if (q->r.notice.verdict == NOTICE_GOOD || q->r.notice.verdict == NOTICE_STRANGE) return request_send(q);
+    atomic_fetch_add_explicit(&s->refused_notices[q->r.notice.verdict], 1, memory_order_relaxed);
+    http_respond(x, ch->ops->fail_status, ch->ops->reply_type, NULL, str_of(ch->ops->fail_body));
+    request_free(q);
+}
+
+// --- The payment page, without a key: shows only what the buyer may see
+
+static void route_pay(struct route *rt)
+{
+    uint64_t key;
+    if (rt->n < 2 || rt->n > 3) return not_found(rt->x);
+    if (!is_get(rt->x)) return wrong_method(rt->x, "GET");
+    if (!order_of(rt, rt->seg[1], &key)) return;
+    if (rt->n == 2) return page_pay(rt->w, rt->x);
+    if (is(rt, 2, "qr.svg")) return read_qr(rt->w, rt->x, key, false);
+    if (is(rt, 2, "state")) return read_pay_state(rt->w, rt->x, key);
+    if (is(rt, 2, "events")) return feed_pay_stream(rt->w, rt->x, key);
+    not_found(rt->x);
+}
+
+static void route_dev(struct route *rt)
+{
+    struct http_exchange *x = rt->x;
+    if (!rt->w->shell->test_clock || rt->n != 2) return not_found(x);
+    if (is(rt, 1, "noop")) {
+        // What a placing costs without the placing: the same bytes in, as many out.
+        static const char body[] = "{\"noop\":true,\"fill\":\"" "0123456789012345678901234567890123456789012345678901234567890123456789"
+                                   "0123456789012345678901234567890123456789012345678901234567890123456789"
+                                   "0123456789012345678901234567890123456789012345678901234567890123456789"
+                                   "0123456789012345678901234567890123456789012345678901234567890123456789"
+                                   "0123456789012345678901234567890123456789012345678901234567890123456789"
+                                   "0123456789012345678901234567890123456789012345678901234567890123456789" "\"}";
+        if (x->method != HTTP_POST) return wrong_method(x, "POST");
+        return http_respond(x, 201, "application/json", NULL, STR(body));
+    }
+    if (!is(rt, 1, "clock")) return not_found(x);
+    if (is_get(x)) return test_clock_get(rt->w, x);
+    if (x->method == HTTP_POST) return test_clock_post(rt->w, x);
+    wrong_method(x, "GET, POST");
+}
+
+void api_request_handle(void *shell, struct http_exchange *x)
+{
+    struct shell *s = shell;
+    struct route rt = {.w = worker_of(s, x), .x = x};
+    x->user = NULL;
+    arena_reset(&rt.w->arena);
+    buf_clear(&rt.w->out);
+    atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
+    split_path(&rt, x->path);
+    if (is(&rt, 0, "v1")) return route_v1(&rt);
+    if (is(&rt, 0, "notify")) return route_notify(&rt);
+    if (is(&rt, 0, "pay")) return route_pay(&rt);
+    if (is(&rt, 0, "dev")) return route_dev(&rt);
+    if (is_get(x) && pages_serve(rt.w, x)) return;
+    if (rt.n == 1 && is(&rt, 0, "livez")) return http_respond(x, 200, "text/plain", NULL, STR("ok\n"));
+    if (rt.n == 1 && is(&rt, 0, "readyz")) return read_ready(rt.w, x);
+    if (rt.n == 1 && is(&rt, 0, "metrics")) return read_metrics(rt.w, x);
+    not_found(x);
+}

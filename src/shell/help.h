@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `till help` and `till version` say, and what a command says of wrong usage.
+#ifndef TILL_SHELL_HELP_H
+#define TILL_SHELL_HELP_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+// `till help [COMMAND]`, `till help config [--markdown]`: arguments behind "help". Exit status.
+int help_main(int argc, char **argv);
+// `till version`. Exit status.
+int version_main(int argc, char **argv);
+
+// The text of one command, "" or NULL for the overview. False: there is no such command, nothing was written.
+bool help_write(const char *command, FILE *out);
+// One line on stderr, "till: ...", then where to read on. Returns 2, the exit status of wrong usage.
+int usage_error(const char *command, const char *what);
+// Whether the arguments ask for help: --help or -h among those before "--".
+bool help_is_asked(int argc, char *const *argv);
+// Whether colour may be written to `out`: a terminal that is not dumb, and no NO_COLOR.
+bool colour_is_wanted(FILE *out);
+
+#endif

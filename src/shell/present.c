@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows as the JSON of the API. One function per shape; nothing else writes these shapes.
+#include "shell/shell.h"
+
+static void json_id(const struct shell *s, struct buf *out, const char *key, const char *prefix, uint64_t row_key)
+{
+    char text[ID_TEXT_SIZE];
+    id_format(s->secret, prefix, row_key, text);
+    json_kz(out, key, text);
+}
+
+static void pay_url(const struct shell *s, uint64_t order_key, struct buf *out)
+{
+    char text[ID_TEXT_SIZE];
+    id_format(s->secret, "ord_", order_key, text);
+    buf_printf(out, "%s/pay/%s", s->public_url, text);
+}
+
+bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *out)
+{
+    if (doc->order.channel == CHANNEL_ANY && !doc->has_payment) {
+        pay_url(s, doc->order.key, out);
+        return !out->failed;
+    }
+    if (!doc->has_payment || doc->payment.code.n == 0) return false;
+    buf_str(out, doc->payment.code);
+    return !out->failed;
+}
+
+static void present_payment(const struct shell *s, const struct order_doc *doc, enum payment_state state, struct buf *out)
+{
+    const struct payment *p = &doc->payment;
+    char order_id[ID_TEXT_SIZE];
+    id_format(s->secret, "ord_", doc->order.key, order_id);
+    json_key(out, "payment");
+    json_open(out, '{');
+    json_id(s, out, "id", "pay_", p->key);
+    json_kz(out, "channel", channel_name(p->channel));
+    json_kz(out, "state", payment_state_name(state));
+    json_id(s, out, "out_trade_no", "", p->key);
+    if (p->provider_trade_no[0] && state != PAYMENT_WAITING && state != PAYMENT_CREATING)
+        json_kz(out, "provider_trade_no", p->provider_trade_no);
+    if (p->code.n && state != PAYMENT_CREATING) {
+        json_kstr(out, "qr_code", p->code);
+        struct buf url = {0};
+        buf_printf(&url, "%s/v1/orders/%s/qr.png", s->public_url, order_id);
+        json_kstr(out, "qr_image", buf_view(&url));
+        buf_free(&url);
+    }
+    json_close(out, '}');
+}
+
+// The state an attempt was in when the placing was answered, which showed the order in reply_state.
+static enum payment_state payment_as_placed(const struct order *o, const struct payment *p)
+{
+    if (o->reply_state == ORDER_PLACED) return PAYMENT_CREATING;
+    if (o->reply_state == ORDER_AWAITING_PAYMENT) return PAYMENT_WAITING;
+    return p->state;
+}
+
+static void present_order_times(const struct order *o, bool as_placed, struct buf *out)
+{
+    json_ktime(out, "created_at", o->created_ms);
+    json_ktime(out, "expires_at", o->expires_ms);
+    if (o->paid_ms && !as_placed) json_ktime(out, "paid_at", o->paid_ms);
+    if (o->cancelled_ms && !as_placed) json_ktime(out, "cancelled_at", o->cancelled_ms);
+}
+
+void present_order(const struct shell *s, const struct order_doc *doc, bool as_placed, struct buf *out)
+{
+    const struct order *o = &doc->order;
+    // An answer that showed more than the beginning (a channel that refused at once) is shown as it is.
+    bool early = o->reply_state == ORDER_PLACED || o->reply_state == ORDER_AWAITING_PAYMENT;
+    as_placed = as_placed && early;
+    enum order_state state = as_placed ? o->reply_state : o->state;
+    json_open(out, '{');
+    json_id(s, out, "id", "ord_", o->key);
+    json_kz(out, "state", order_state_name(state));
+    if (o->reason != REASON_NONE && !as_placed) json_kz(out, "reason", cancel_reason_name(o->reason));
+    if (doc->text.merchant_order_no.n) json_kstr(out, "merchant_order_no", doc->text.merchant_order_no);
+    if (doc->text.buyer.n) json_kstr(out, "buyer", doc->text.buyer);
+    json_kz(out, "channel", channel_name(o->channel));
+    json_key(out, "items");
+    json_raw(out, doc->text.items.n ? doc->text.items : STR("[]"));
+    if (!o->holds_stock) json_kstr(out, "subject", doc->text.subject);
+    json_ki64(out, "amount", o->amount_fen);
+    json_kstr(out, "currency", doc->text.currency);
+    json_ki64(out, "paid_amount", as_placed ? 0 : o->paid_fen);
+    json_ki64(out, "refunded_amount", as_placed ? 0 : o->refunded_fen);
+    present_order_times(o, as_placed, out);
+    if (doc->has_payment)
+        present_payment(s, doc, as_placed ? payment_as_placed(o, &doc->payment) : doc->payment.state, out);
+    struct buf url = {0};
+    pay_url(s, o->key, &url);
+    json_kstr(out, "pay_url", buf_view(&url));
+    buf_free(&url);
+    json_kz(out, "policy", policy_name(o->policy));
+    if (doc->text.metadata.n) {
+        json_key(out, "metadata");
+        json_raw(out, doc->text.metadata);
+    }
+    json_ki64(out, "version", as_placed ? o->reply_version : o->version);
+    json_close(out, '}');
+}
+
+void present_pay_state(const struct shell *s, const struct order_doc *doc, struct buf *out)
+{
+    const struct order *o = &doc->order;
+    struct buf code = {0};
+    json_open(out, '{');
+    json_kz(out, "state", order_state_name(o->state));
+    if (o->reason != REASON_NONE) json_kz(out, "reason", cancel_reason_name(o->reason));
+    json_ki64(out, "amount", o->amount_fen);
+    json_kstr(out, "currency", doc->text.currency);
+    json_kstr(out, "subject", doc->text.subject);
+    json_kz(out, "channel", channel_name(o->channel));
+    json_ktime(out, "now", clock_now_ms(s->clock));
+    json_ktime(out, "expires_at", o->expires_ms);
+    json_key(out, "has_code");
+    json_bool(out, order_code(s, doc, &code) && (o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT));
+    json_close(out, '}');
+    buf_free(&code);
+}
+
+void present_refund(const struct shell *s, uint64_t order_key, const struct refund *f, struct buf *out)
+{
+    json_open(out, '{');
+    json_id(s, out, "id", "ref_", f->key);
+    json_id(s, out, "order", "ord_", order_key);
+    json_id(s, out, "payment", "pay_", f->payment_key);
+    json_ki64(out, "amount", f->amount_fen);
+    json_kz(out, "state", refund_state_name(f->state));
+    json_kz(out, "cause", refund_cause_name(f->cause));
+    json_ktime(out, "created_at", f->created_ms);
+    if (f->finished_ms) json_ktime(out, "finished_at", f->finished_ms);
+    json_close(out, '}');
+}
+
+void present_sku(const struct sku *k, struct buf *out)
+{
+    json_open(out, '{');
+    json_kstr(out, "sku", k->sku);
+    json_kstr(out, "title", k->title);
+    json_ki64(out, "price", k->price_fen);
+    json_kstr(out, "currency", k->currency);
+    json_ki64(out, "available", k->stock.available);
+    json_ki64(out, "held", k->stock.held);
+    json_ki64(out, "sold", k->stock.sold);
+    json_close(out, '}');
+}
+
+void present_event(const struct shell *s, const struct event_row *e, struct buf *out)
+{
+    const struct public_event *p = &e->event;
+    json_open(out, '{');
+    json_id(s, out, "id", "evt_", e->key);
+    json_kz(out, "type", event_type_name(p->type));
+    json_ktime(out, "created_at", e->at_ms);
+    json_id(s, out, "order", "ord_", e->order_key);
+    json_ki64(out, "sequence", p->sequence);
+    json_key(out, "data");
+    json_open(out, '{');
+    json_kz(out, "state", order_state_name(p->state));
+    if (p->reason != REASON_NONE) json_kz(out, "reason", cancel_reason_name(p->reason));
+    json_ki64(out, "amount", p->amount_fen);
+    json_kstr(out, "currency", e->currency);
+    if (p->payment_key) json_id(s, out, "payment", "pay_", p->payment_key);
+    if (p->refund_key) json_id(s, out, "refund", "ref_", p->refund_key);
+    json_close(out, '}');
+    json_close(out, '}');
+}
+
+static const char *message_answer_name(enum message_answer a)
+{
+    static const char *const names[] = {"", "UNKNOWN", "COMMIT", "ROLLBACK"};
+    return names[a];
+}
+
+void present_trace(const struct trace_row *row, struct buf *out)
+{
+    const struct trace *t = &row->trace;
+    json_open(out, '{');
+    json_ktime(out, "at", row->at_ms);
+    json_kz(out, "kind", trace_kind_name(t->kind));
+    if (t->kind == TRACE_STATE && row->from != ORDER_STATE_0) json_kz(out, "from", order_state_name(row->from));
+    if (t->kind == TRACE_STATE) json_kz(out, "to", order_state_name(row->to));
+    if (t->kind == TRACE_CHECKBACK) json_ki64(out, "n", t->n);
+    if (t->answer != ANSWER_NONE) json_kz(out, "answer", message_answer_name(t->answer));
+    if (t->channel != CHANNEL_ANY) json_kz(out, "channel", channel_name(t->channel));
+    if (t->method != CALL_NONE) json_kz(out, "method", call_method_name(t->method));
+    if (t->outcome != OUTCOME_0 && t->kind == TRACE_PROVIDER) {
+        json_kz(out, "outcome", outcome_name(t->outcome));
+        json_ki64(out, "ms", t->took_ms);
+    }
+    struct buf detail = {0};
+    if (t->fact != FACT_NONE) buf_z(&detail, fact_name(t->fact));
+    if (t->fact != FACT_NONE && t->detail[0]) buf_z(&detail, " ");
+    buf_z(&detail, t->detail);
+    if (detail.n) json_kstr(out, "detail", buf_view(&detail));
+    buf_free(&detail);
+    json_close(out, '}');
+}
+
+void present_cart(struct str cart, const struct cart_line *lines, unsigned n, struct buf *out)
+{
+    int64_t amount_fen = 0;
+    json_open(out, '{');
+    json_kstr(out, "cart", cart);
+    json_key(out, "items");
+    json_open(out, '[');
+    for (unsigned i = 0; i < n; i++) {
+        const struct cart_line *l = &lines[i];
+        json_open(out, '{');
+        json_kstr(out, "sku", l->sku.sku);
+        json_kstr(out, "title", l->sku.title);
+        json_ki64(out, "quantity", l->quantity);
+        json_ki64(out, "price", l->sku.price_fen);
+        json_close(out, '}');
+        // Both are bounded (10^6 and 10^10), and 50 lines of 10^16 fit; only an order refuses what is too much to pay.
+        amount_fen += l->quantity * l->sku.price_fen;
+    }
+    json_close(out, ']');
+    json_ki64(out, "amount", amount_fen);
+    json_kstr(out, "currency", n ? lines[0].sku.currency : STR("CNY"));
+    json_close(out, '}');
+}
+
+void present_document(void *shell, const struct document *d, struct buf *out)
+{
+    switch (d->kind) {
+    case DOCUMENT_ORDER: present_order(shell, d->order, false, out); break;
+    case DOCUMENT_ORDER_AS_PLACED: present_order(shell, d->order, true, out); break;
+    case DOCUMENT_REFUND: present_refund(shell, d->order_key, d->refund, out); break;
+    case DOCUMENT_SKU: present_sku(d->sku, out); break;
+    }
+}

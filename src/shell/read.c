@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that only look: each reads through its worker's own read-only view, which sees every commit that was
+// acknowledged before.
+#include "channel/qr.h"
+#include "shell/shell.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LIMIT_DEFAULT 50
+#define LIMIT_MAX     200
+#define TIMELINE_MAX  1000
+
+static void read_failed(struct http_exchange *x)
+{
+    http_problem(x, 503, "store_unreadable", "the store cannot be read now", NULL);
+}
+
+// --- Query parameters
+
+// False: answered with a problem. An absent parameter leaves `out` empty.
+static bool param(struct worker *w, struct http_exchange *x, const char *name, struct str *out)
+{
+    struct buf b = {0};
+    *out = (struct str){0};
+    if (http_query(x->query, name, &b)) *out = arena_copy(&w->arena, buf_view(&b));
+    buf_free(&b);
+    return true;
+}
+
+bool param_int(struct http_exchange *x, const char *name, int64_t min, int64_t max, int64_t *out)
+{
+    struct buf b = {0};
+    bool good = true;
+    if (http_query(x->query, name, &b)) {
+        int64_t v = 0;
+        good = b.n > 0 && b.n <= 9;
+        for (size_t i = 0; good && i < b.n; i++) {
+            good = b.p[i] >= '0' && b.p[i] <= '9';
+            v = v * 10 + (b.p[i] - '0');
+        }
+        good = good && v >= min && v <= max;
+        if (good) *out = v;
+    }
+    buf_free(&b);
+    if (good) return true;
+    char detail[96];
+    (void)snprintf(detail, sizeof detail, "%s is a number from %lld to %lld", name, (long long)min, (long long)max);
+    http_problem(x, 400, "invalid_parameter", detail, NULL);
+    return false;
+}
+
+static bool param_limit(struct http_exchange *x, unsigned *limit)
+{
+    int64_t v = LIMIT_DEFAULT;
+    if (!param_int(x, "limit", 1, LIMIT_MAX, &v)) return false;
+    *limit = (unsigned)v;
+    return true;
+}
+
+static void bad_cursor(struct http_exchange *x)
+{
+    http_problem(x, 400, "invalid_cursor", "a cursor is what next_cursor said", NULL);
+}
+
+// Only the parameters named may come: a misspelt one is noticed.
+bool params_only(struct http_exchange *x, const char *const names[])
+{
+    struct str q = x->query;
+    while (q.n > 0) {
+        const char *amp = memchr(q.p, '&', q.n);
+        struct str pair = {q.p, amp ? (size_t)(amp - q.p) : q.n};
+        const char *eq = memchr(pair.p, '=', pair.n);
+        struct str name = {pair.p, eq ? (size_t)(eq - pair.p) : pair.n};
+        bool known = name.n == 0;
+        for (unsigned i = 0; names[i]; i++) known = known || str_eq(name, str_of(names[i]));
+        if (!known) {
+            http_problem(x, 400, "unknown_parameter", "this path does not take one of the parameters", NULL);
+            return false;
+        }
+        q.p += pair.n + (amp != NULL);
+        q.n -= pair.n + (amp != NULL);
+    }
+    return true;
+}
+
+// --- Lists
+
+static void list_open(struct buf *b)
+{
+    json_open(b, '{');
+    json_key(b, "data");
+    json_open(b, '[');
+}
+
+static void list_close(struct buf *b, bool has_more, struct str next_cursor)
+{
+    json_close(b, ']');
+    json_key(b, "has_more");
+    json_bool(b, has_more);
+    if (has_more) json_kstr(b, "next_cursor", next_cursor);
+    json_close(b, '}');
+}
+
+static bool load_order(struct worker *w, struct http_exchange *x, uint64_t key, struct order_doc *doc)
+{
+    bool found = false;
+    if (!w->reader->ops->order(w->reader, key, doc, &found, &w->arena)) {
+        read_failed(x);
+        return false;
+    }
+    if (!found) http_problem(x, 404, "unknown_order", "there is no such order", NULL);
+    return found;
+}
+
+void read_order(struct worker *w, struct http_exchange *x, uint64_t key)
+{
+    struct order_doc doc;
+    if (!load_order(w, x, key, &doc)) return;
+    present_order(w->shell, &doc, false, &w->out);
+    api_respond_json(x, 200, &w->out);
+}
+
+static bool state_param(struct worker *w, struct http_exchange *x, enum order_state *out)
+{
+    struct str word;
+    param(w, x, "state", &word);
+    *out = ORDER_STATE_0;
+    if (!word.p) return true;
+    for (unsigned v = ORDER_PLACED; v <= ORDER_CANCELLED; v++)
+        if (str_eq(word, str_of(order_state_name((enum order_state)v)))) *out = (enum order_state)v;
+    if (*out == ORDER_STATE_0) http_problem(x, 400, "invalid_parameter", "state is one of the order states", NULL);
+    return *out != ORDER_STATE_0;
+}
+
+void read_orders(struct worker *w, struct http_exchange *x)
+{
+    static const char *const known[] = {"state", "buyer", "limit", "cursor", NULL};
+    struct order_filter f = {0};
+    struct str cursor;
+    unsigned limit, n = 0;
+    if (!params_only(x, known) || !param_limit(x, &limit) || !state_param(w, x, &f.state)) return;
+    param(w, x, "buyer", &f.buyer);
+    param(w, x, "cursor", &cursor);
+    if (cursor.p && !id_parse(w->shell->secret, "ord_", cursor, &f.before_key)) return bad_cursor(x);
+    struct order_doc *docs = arena_take(&w->arena, (limit + 1) * sizeof *docs);
+    if (!docs || !w->reader->ops->orders(w->reader, &f, docs, limit + 1, &n, &w->arena)) return read_failed(x);
+    bool has_more = n > limit;
+    if (has_more) n = limit;
+    list_open(&w->out);
+    for (unsigned i = 0; i < n; i++) present_order(w->shell, &docs[i], false, &w->out);
+    char last[ID_TEXT_SIZE] = "";
+    if (n) id_format(w->shell->secret, "ord_", docs[n - 1].order.key, last);
+    list_close(&w->out, has_more, str_of(last));
+    api_respond_json(x, 200, &w->out);
+}
+
+void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key)
+{
+    struct order_doc doc;
+    unsigned n = 0;
+    if (!load_order(w, x, key, &doc)) return;
+    struct trace_row *rows = arena_take(&w->arena, TIMELINE_MAX * sizeof *rows);
+    if (!rows || !w->reader->ops->timeline(w->reader, key, rows, TIMELINE_MAX, &n, &w->arena)) return read_failed(x);
+    list_open(&w->out);
+    for (unsigned i = 0; i < n; i++) present_trace(&rows[i], &w->out);
+    list_close(&w->out, false, STR(""));
+    api_respond_json(x, 200, &w->out);
+}
+
+void read_refunds(struct worker *w, struct http_exchange *x, uint64_t key)
+{
+    static const char *const known[] = {"limit", "cursor", NULL};
+    struct order_doc doc;
+    struct str cursor;
+    uint64_t before = 0;
+    unsigned limit, n = 0;
+    if (!params_only(x, known) || !param_limit(x, &limit)) return;
+    param(w, x, "cursor", &cursor);
+    if (cursor.p && !id_parse(w->shell->secret, "ref_", cursor, &before)) return bad_cursor(x);
+    if (!load_order(w, x, key, &doc)) return;
+    struct refund *rows = arena_take(&w->arena, (limit + 1) * sizeof *rows);
+    if (!rows || !w->reader->ops->refunds(w->reader, key, before, rows, limit + 1, &n, &w->arena)) return read_failed(x);
+    bool has_more = n > limit;
+    if (has_more) n = limit;
+    list_open(&w->out);
+    for (unsigned i = 0; i < n; i++) present_refund(w->shell, key, &rows[i], &w->out);
+    char last[ID_TEXT_SIZE] = "";
+    if (n) id_format(w->shell->secret, "ref_", rows[n - 1].key, last);
+    list_close(&w->out, has_more, str_of(last));
+    api_respond_json(x, 200, &w->out);
+}
+
+void read_qr(struct worker *w, struct http_exchange *x, uint64_t key, bool is_png)
+{
+    struct order_doc doc;
+    struct buf code = {0};
+    if (!load_order(w, x, key, &doc)) return;
+    if (!order_code(w->shell, &doc, &code))
+        http_problem(x, 404, "no_code", "this order has no code to scan (yet)", NULL);
+    else if (!(is_png ? qr_png(buf_view(&code), &w->out) : qr_svg(buf_view(&code), &w->out)))
+        http_problem(x, 503, "overloaded", "the picture could not be made", NULL);
+    else
+        http_respond(x, 200, is_png ? "image/png" : "image/svg+xml", "Cache-Control: no-store\r\n", buf_view(&w->out));
+    buf_free(&code);
+}
+
+void read_sku(struct worker *w, struct http_exchange *x, struct str sku)
+{
+    struct sku row;
+    bool found = false;
+    if (!w->reader->ops->sku(w->reader, sku, &row, &found, &w->arena)) return read_failed(x);
+    if (!found) return http_problem(x, 404, "unknown_sku", "there is no such sku", NULL);
+    present_sku(&row, &w->out);
+    api_respond_json(x, 200, &w->out);
+}
+
+// A sku may hold any character, and a cursor must survive in an address: hex.
+static struct str hex_of(struct worker *w, struct str s)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *p = arena_take(&w->arena, 2 * s.n + 1);
+    for (size_t i = 0; p && i < s.n; i++) {
+        p[2 * i] = hex[(unsigned char)s.p[i] >> 4];
+        p[2 * i + 1] = hex[s.p[i] & 15];
+    }
+    return (struct str){p, p ? 2 * s.n : 0};
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool hex_read(struct worker *w, struct str hex, struct str *out)
+{
+    char *p = arena_take(&w->arena, hex.n / 2 + 1);
+    if (!p || hex.n == 0 || hex.n % 2) return false;
+    for (size_t i = 0; i < hex.n; i += 2) {
+        int high = hex_digit(hex.p[i]), low = hex_digit(hex.p[i + 1]);
+        if (high < 0 || low < 0) return false;
+        p[i / 2] = (char)(high << 4 | low);
+    }
+    *out = (struct str){p, hex.n / 2};
+    return name_is_good(*out);
+}
+
+void read_skus(struct worker *w, struct http_exchange *x)
+{
+    static const char *const known[] = {"limit", "cursor", NULL};
+    struct str cursor, after = {0};
+    unsigned limit, n = 0;
+    if (!params_only(x, known) || !param_limit(x, &limit)) return;
+    param(w, x, "cursor", &cursor);
+    if (cursor.p && !hex_read(w, cursor, &after)) return bad_cursor(x);
+    struct sku *rows = arena_take(&w->arena, (limit + 1) * sizeof *rows);
+    if (!rows || !w->reader->ops->skus(w->reader, after, rows, limit + 1, &n, &w->arena)) return read_failed(x);
+    bool has_more = n > limit;
+    if (has_more) n = limit;
+    list_open(&w->out);
+    for (unsigned i = 0; i < n; i++) present_sku(&rows[i], &w->out);
+    list_close(&w->out, has_more, n ? hex_of(w, rows[n - 1].sku) : STR(""));
+    api_respond_json(x, 200, &w->out);
+}
+
+void read_cart(struct worker *w, struct http_exchange *x, struct str cart)
+{
+    struct cart_line lines[CART_LINES_MAX];
+    unsigned n = 0;
+    if (!w->reader->ops->cart(w->reader, cart, lines, CART_LINES_MAX, &n, &w->arena)) return read_failed(x);
+    buf_clear(&w->out);
+    present_cart(cart, lines, n, &w->out);
+    api_respond_json(x, 200, &w->out);
+}
+
+// What a buyer may see of an order: no ids but its own, no names, no numbers of the provider.
+void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key)
+{
+    struct order_doc doc;
+    if (!load_order(w, x, key, &doc)) return;
+    present_pay_state(w->shell, &doc, &w->out);
+    http_respond(x, 200, "application/json", "Cache-Control: no-store\r\n", buf_view(&w->out));
+}
+
+// --- Health
+
+void read_ready(struct worker *w, struct http_exchange *x)
+{
+    struct shell *s = w->shell;
+    bool ready = atomic_load(&s->is_ready) && !atomic_load(&s->is_stopping);
+    struct str verbose;
+    param(w, x, "verbose", &verbose);
+    if (x->query.n == 0) return http_respond(x, ready ? 200 : 503, "text/plain", NULL, ready ? STR("ok\n") : STR("not ready\n"));
+    json_open(&w->out, '{');
+    json_key(&w->out, "ready");
+    json_bool(&w->out, ready);
+    json_ktime(&w->out, "now", clock_now_ms(s->clock));
+    json_ki64(&w->out, "backlog", engine_backlog(s->engine));
+    int64_t next_ms = engine_next_ms(s->engine);
+    if (next_ms != INT64_MAX) json_ktime(&w->out, "next_due_at", next_ms);
+    json_close(&w->out, '}');
+    api_respond_json(x, ready ? 200 : 503, &w->out);
+}
+
+static void metric(struct buf *b, const char *name, const char *type, const char *help)
+{
+    buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static unsigned long long count(const _Atomic uint64_t *c)
+{
+    return (unsigned long long)atomic_load_explicit((_Atomic uint64_t *)c, memory_order_relaxed);
+}
+
+static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
+{
+    static const char *const answers[] = {"", "UNKNOWN", "COMMIT", "ROLLBACK"};
+    metric(b, "till_channel_calls_total", "counter", "Answered calls to providers.");
+    for (unsigned c = 1; c < N_CHANNELS; c++)
+        for (unsigned m = 1; m < N_METHODS; m++)
+            for (unsigned o = 1; o < N_OUTCOMES; o++)
+                buf_printf(b, "till_channel_calls_total{channel=\"%s\",method=\"%s\",outcome=\"%s\"} %llu\n",
+                           channel_name((enum channel_id)c), call_method_name((enum call_method)m),
+                           outcome_name((enum outcome)o), count(&st->calls[c][m][o]));
+    metric(b, "till_checkbacks_total", "counter", "Check-backs answered, by policy and answer.");
+    for (unsigned p = 0; p < N_POLICIES; p++)
+        for (unsigned a = 1; a < N_ANSWERS; a++)
+            buf_printf(b, "till_checkbacks_total{policy=\"%s\",answer=\"%s\"} %llu\n", policy_name((enum policy)p),
+                       answers[a], count(&st->checkbacks[p][a]));
+    const struct {
+        const char *name, *help;
+        const _Atomic uint64_t *c;
+    } plain[] = {
+        {"till_turns_total", "Turns of the engine.", &st->turns},
+        {"till_commits_total", "Commits of the store.", &st->commits},
+        {"till_changes_total", "Changes committed.", &st->changes},
+        {"till_conflicts_total", "Changes stepped again because a row had moved.", &st->conflicts},
+        {"till_deadlines_total", "Deadlines that came up.", &st->dues},
+        {"till_deadlines_stale_total", "Of these, such as were no longer owed.", &st->dues_stale},
+        {"till_orders_placed_total", "Orders placed.", &st->placed},
+        {"till_orders_paid_total", "Orders paid.", &st->paid},
+        {"till_orders_cancelled_total", "Orders cancelled.", &st->cancelled},
+        {"till_payments_late_total", "Captures for cancelled orders.", &st->late},
+        {"till_payments_duplicate_total", "Second captures of one order.", &st->duplicate},
+        {"till_payments_mismatch_total", "Captures of another amount.", &st->mismatch},
+        {"till_cases_total", "Notifications of numbers never given.", &st->cases},
+    };
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        metric(b, plain[i].name, "counter", plain[i].help);
+        buf_printf(b, "%s %llu\n", plain[i].name, count(plain[i].c));
+    }
+}
+
+static void metrics_of_edge(struct shell *s, struct buf *b)
+{
+    static const char *const verdicts[] = {
+        [NOTICE_MALFORMED] = "malformed", [NOTICE_FORGED] = "forged", [NOTICE_FOREIGN] = "foreign"};
+    metric(b, "till_notifications_refused_total", "counter", "Notifications that changed nothing, by verdict.");
+    for (unsigned v = NOTICE_MALFORMED; v <= NOTICE_FOREIGN; v++)
+        buf_printf(b, "till_notifications_refused_total{verdict=\"%s\"} %llu\n", verdicts[v], count(&s->refused_notices[v]));
+    metric(b, "till_http_requests_total", "counter", "Requests received.");
+    buf_printf(b, "till_http_requests_total %llu\n", count(&s->requests));
+    metric(b, "till_http_connections", "gauge", "Connections open now.");
+    buf_printf(b, "till_http_connections %u\n", http_server_connections(s->http));
+    metric(b, "till_backlog", "gauge", "Requests the engine has not taken yet.");
+    buf_printf(b, "till_backlog %u\n", engine_backlog(s->engine));
+    metric(b, "till_process_cpu_seconds_total", "counter", "User and system time of this process.");
+    struct timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    buf_printf(b, "till_process_cpu_seconds_total %lld.%09ld\n", (long long)cpu.tv_sec, cpu.tv_nsec);
+}
+
+void read_metrics(struct worker *w, struct http_exchange *x)
+{
+    struct shell *s = w->shell;
+    struct store_totals totals = {0};
+    if (!w->reader->ops->totals(w->reader, clock_now_ms(s->clock), &totals)) return read_failed(x);
+    metric(&w->out, "till_orders", "gauge", "Orders by state.");
+    for (unsigned v = ORDER_PLACED; v <= ORDER_CANCELLED; v++)
+        buf_printf(&w->out, "till_orders{state=\"%s\"} %lld\n", order_state_name((enum order_state)v),
+                   (long long)totals.orders[v]);
+    metric(&w->out, "till_deadlines_overdue", "gauge", "Windows over for more than a minute and not yet closing.");
+    buf_printf(&w->out, "till_deadlines_overdue %lld\n", (long long)totals.deadlines_overdue);
+    metrics_of_engine(engine_stats(s->engine), &w->out);
+    metrics_of_edge(s, &w->out);
+    http_respond(x, 200, "text/plain; version=0.0.4", NULL, buf_view(&w->out));
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// The running service, as the shell's own files share it. The shell knows everybody; nobody knows the shell.
+//
+// Threads: HTTP workers (parse, read, render pages), one engine thread, the channels' own. A worker hands what it
+// collected to the engine once per loop round; the engine hands the answers back once per turn.
+#ifndef TILL_SHELL_SHELL_H
+#define TILL_SHELL_SHELL_H
+
+#include "engine/engine.h"
+#include "http/http.h"
+#include "port/clock.h"
+#include "shell/auth.h"
+
+struct sandbox;
+struct test_clock;
+struct worker;
+
+struct shell {
+    // set before the workers start, then read-only
+    struct clock *clock;
+    uint8_t secret[ID_SECRET_SIZE];
+    char public_url[256]; // no slash at the end
+    int64_t pay_within_ms;
+    enum policy policy;
+    bool is_dev; // shop page, demo catalogue
+    struct channel *channels[N_CHANNELS];
+    struct engine *engine;
+    struct http_server *http;
+    struct auth *auth;
+    struct test_clock *test_clock; // NULL: /dev/* does not exist
+    struct sandbox *sandbox;       // NULL: not in this process
+    struct worker *workers;        // one per HTTP worker
+    unsigned n_workers;
+    _Atomic bool is_ready, is_stopping;
+    // counters of the edge
+    _Atomic uint64_t requests, refused_notices[8]; // the latter by enum notice_verdict
+};
+
+// What one HTTP worker has for itself.
+struct worker {
+    struct shell *shell;
+    struct http_worker *http;
+    struct reader *reader;
+    struct arena arena; // of the request at hand
+    struct buf out;     // of the answer at hand
+    // requests collected in this round, for the engine
+    struct request *first, *last;
+    unsigned n_collected;
+    // answers of one turn, collected by the engine's thread
+    struct api_request *answered, **answered_end;
+    struct feed *feed; // who waits for events here
+};
+
+// One request on its way to the engine and back.
+struct api_request {
+    struct request r;
+    struct http_exchange *x; // NULL once the client went away; only its worker touches it
+    struct worker *worker;
+    struct arena arena;      // what r points to
+    struct api_request *next_answered;
+};
+
+// --- present.c: rows as JSON
+void present_document(void *shell, const struct document *d, struct buf *out);
+void present_order(const struct shell *s, const struct order_doc *doc, bool as_placed, struct buf *out);
+void present_refund(const struct shell *s, uint64_t order_key, const struct refund *f, struct buf *out);
+void present_sku(const struct sku *k, struct buf *out);
+void present_event(const struct shell *s, const struct event_row *e, struct buf *out);
+void present_trace(const struct trace_row *t, struct buf *out);
+void present_cart(struct str cart, const struct cart_line *lines, unsigned n, struct buf *out);
+void present_pay_state(const struct shell *s, const struct order_doc *doc, struct buf *out); // what the buyer may see
+// The text a buyer's phone scans: the provider's code, or Till's payment page. False: there is none (yet).
+bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *out);
+
+// --- api.c: requests that change something. Each answers, or hands an api_request to the engine.
+void api_request_handle(void *shell, struct http_exchange *x);
+void api_request_closed(void *shell, struct http_exchange *x);
+void api_round_end(void *shell, struct http_worker *w);
+void api_engine_reply(void *shell, struct request *r); // engine's thread
+void api_engine_turn_end(void *shell);                 // engine's thread
+void api_respond_json(struct http_exchange *x, int status, const struct buf *b);
+struct worker *worker_of(struct shell *s, const struct http_exchange *x);
+
+// --- parse.c: bodies of requests into struct request. False: answered with a problem already.
+bool parse_place(struct worker *w, struct http_exchange *x, struct api_request *q);
+bool parse_cancel(struct worker *w, struct http_exchange *x, struct api_request *q);
+bool parse_refund(struct worker *w, struct http_exchange *x, struct api_request *q);
+bool parse_empty(struct worker *w, struct http_exchange *x);
+bool parse_sku_put(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q);
+bool parse_stock_add(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q);
+bool parse_cart_put(struct worker *w, struct http_exchange *x, struct str cart, struct str sku, struct api_request *q);
+bool name_is_good(struct str s); // of a sku, a cart, a merchant's order number
+bool is_json_type(const struct http_exchange *x);
+
+// --- read.c: requests that only look
+bool params_only(struct http_exchange *x, const char *const names[]); // false: answered with a problem
+bool param_int(struct http_exchange *x, const char *name, int64_t min, int64_t max, int64_t *out); // likewise
+void read_order(struct worker *w, struct http_exchange *x, uint64_t key);
+void read_orders(struct worker *w, struct http_exchange *x);
+void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key);
+void read_refunds(struct worker *w, struct http_exchange *x, uint64_t key);
+void read_qr(struct worker *w, struct http_exchange *x, uint64_t key, bool is_png);
+void read_sku(struct worker *w, struct http_exchange *x, struct str sku);
+void read_skus(struct worker *w, struct http_exchange *x);
+void read_cart(struct worker *w, struct http_exchange *x, struct str cart);
+void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key);
+void read_metrics(struct worker *w, struct http_exchange *x);
+void read_ready(struct worker *w, struct http_exchange *x);
+
+// --- feed.c: events by long poll and as a stream; the payment page's own stream
+struct feed *feed_new(struct worker *w);
+void feed_free(struct feed *f);
+void feed_poll(struct worker *w, struct http_exchange *x);
+void feed_stream(struct worker *w, struct http_exchange *x);
+void feed_pay_stream(struct worker *w, struct http_exchange *x, uint64_t order_key);
+bool feed_closed(struct feed *f, struct http_exchange *x); // true: it was one of the feed's
+void feed_end(void *feed); // on the worker's thread: ends every poll and stream
+void feed_engine_events(void *shell, uint64_t last_event_key); // engine's thread
+
+// --- testclock.c
+struct test_clock *test_clock_new(struct shell *s, const char *offset_path, char why[200]);
+void test_clock_free(struct test_clock *t);
+void test_clock_get(struct worker *w, struct http_exchange *x);
+void test_clock_post(struct worker *w, struct http_exchange *x);
+bool test_clock_closed(struct test_clock *t, struct http_exchange *x);
+
+// --- pages.c: what is built in
+bool pages_serve(struct worker *w, struct http_exchange *x); // false: no such page
+void page_pay(struct worker *w, struct http_exchange *x);
+
+#endif

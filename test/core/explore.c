@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// Explores every state one order with one attempt can reach, breadth first, over an abstract outside world
+// that may say anything at any time: each kind of answer, notices, the timer, the buyer, the merchant. Breaks
+// off with the name of the law that does not hold. Checked on every edge: order_laws.h and the stock's own
+// arithmetic (so no move comes twice); in every state: that a provider which now tells the truth brings the
+// order to its end.
+//
+// Two states are one when they differ in nothing but instants and in counters beyond what the machine tells
+// apart.
+#include "order_laws.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define T0_MS      INT64_C(1795399500000)
+#define WINDOW_MS  INT64_C(120000)
+#define GRACE_MS   INT64_C(30000)
+#define PRICE_FEN  2 // so that a partial refund is possible, and few are
+#define STATES_MAX 400000
+#define TABLE_SIZE (1u << 20)
+
+struct node {
+    struct bundle b;
+    struct stock stock; // of the only unit there is
+    int64_t now_ms;
+    unsigned from; // the node it was reached from
+    const char *how;
+};
+
+static struct node *nodes;
+static unsigned n_nodes;
+static unsigned *table; // of node + 1, by the hash of its key
+static unsigned long n_edges;
+static struct rules rules;
+
+static void fail(const struct node *n, const char *how, const char *law)
+{
+    printf("broken: %s\nby: %s", law, how);
+    for (unsigned i = (unsigned)(n - nodes);; i = nodes[i].from) {
+        printf(", after %s", nodes[i].how);
+        if (nodes[i].from == i) break;
+    }
+    printf("\n");
+    exit(1);
+}
+
+// --- What tells states apart
+
+static unsigned char *put(unsigned char *at, int64_t v)
+{
+    *at = (unsigned char)v;
+    return at + 1;
+}
+
+static int64_t at_most(int64_t v, int64_t max)
+{
+    return v < max ? v : max;
+}
+
+#define KEY_SIZE 64
+static void node_key(const struct node *n, unsigned char key[KEY_SIZE])
+{
+    const struct order *o = &n->b.order;
+    memset(key, 0, KEY_SIZE);
+    unsigned char *k = key;
+    k = put(k, o->state);
+    k = put(k, o->reason);
+    k = put(k, o->paid_fen);
+    k = put(k, o->refunded_fen);
+    k = put(k, at_most(o->n_checks, 2));
+    k = put(k, o->reply_state);
+    k = put(k, n->now_ms >= o->expires_ms);
+    k = put(k, n->stock.available * 2 + n->stock.held);
+    for (unsigned i = 0; i < n->b.n_payments; i++) {
+        const struct payment *p = &n->b.payment[i];
+        k = put(k, p->state);
+        k = put(k, p->proof);
+        k = put(k, p->owes);
+        k = put(k, at_most(p->tries, 7));
+        k = put(k, p->captured_fen);
+        k = put(k, p->refunded_fen);
+        k = put(k, p->refunding_fen);
+        k = put(k, p->counts);
+        k = put(k, n->now_ms >= p->expires_ms + GRACE_MS);
+    }
+    for (unsigned i = 0; i < n->b.n_refunds; i++) {
+        const struct refund *f = &n->b.refund[i];
+        k = put(k, f->state);
+        k = put(k, f->cause);
+        k = put(k, f->owes);
+        k = put(k, at_most(f->tries, 4));
+        k = put(k, f->uncertain);
+        k = put(k, f->amount_fen);
+    }
+}
+
+static bool node_is_new(const struct node *n)
+{
+    unsigned char key[KEY_SIZE], other[KEY_SIZE];
+    node_key(n, key);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (unsigned i = 0; i < KEY_SIZE; i++)
+        hash = (hash ^ key[i]) * UINT64_C(0x100000001b3);
+    for (unsigned i = (unsigned)(hash >> 20) % TABLE_SIZE;; i = (i + 1) % TABLE_SIZE) {
+        if (table[i] == 0) {
+            table[i] = n_nodes + 1;
+            return true;
+        }
+        node_key(&nodes[table[i] - 1], other);
+        if (!memcmp(key, other, KEY_SIZE)) return false;
+    }
+}
+
+// --- A step, judged
+
+// What a store would not load again: ended refunds.
+static void forget_ended_refunds(struct bundle *b)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < b->n_refunds; i++)
+        if (b->refund[i].state == REFUND_PENDING) b->refund[n++] = b->refund[i];
+    b->n_refunds = n;
+}
+
+static struct step step_to(const struct node *from, struct node *to, struct event e, const char *how)
+{
+    struct step out;
+    memcpy(to, from, sizeof *to);
+    to->now_ms = e.now_ms;
+    e.fresh_key = 100 + EVENT_FRESH_KEYS * (uint64_t)(from->b.order.version + 1);
+    core_step(&rules, &to->b, &e, &out);
+    const char *broken = step_law(&rules, &from->b, &e, &to->b, &out);
+    if (broken) fail(from, how, broken);
+    if (!stock_apply(&to->stock, out.stock, 1)) fail(from, how, "the unit is there to be moved");
+    to->b.order.version += out.changed;
+    forget_ended_refunds(&to->b);
+    n_edges++;
+    return out;
+}
+
+// --- The end that must be in reach: a provider that says the truth, and no further surprises
+
+static struct event true_answer(const struct node *n, const struct call *c)
+{
+    struct event e = {.kind = EV_ANSWER, .now_ms = n->now_ms};
+    e.answer = (struct answer){
+        .payment_key = c->payment_key,
+        .refund_key = c->refund_key,
+        .method = c->method,
+        .outcome = OUTCOME_DONE,
+        .asked_ms = n->now_ms,
+    };
+    switch (c->method) {
+    case CALL_CREATE: e.answer.fact = FACT_CODE; break;
+    case CALL_CLOSE:
+    case CALL_CANCEL: e.answer.fact = FACT_CLOSED; break;
+    case CALL_REFUND:
+    case CALL_REFUND_QUERY: e.answer.fact = FACT_REFUND_DONE; break;
+    case CALL_QUERY:
+    case CALL_NONE: e.answer.fact = FACT_NOT_FOUND; break;
+    }
+    return e;
+}
+
+static void check_it_can_end(const struct node *from)
+{
+    struct node a = *from, b;
+    for (unsigned turn = 0; turn < 60; turn++) {
+        if (a.b.order.due_ms == TIME_NEVER) {
+            if (a.b.order.state != ORDER_PAID && a.b.order.state != ORDER_CANCELLED)
+                fail(from, "waiting", "an order that owes nothing has ended");
+            if (a.stock.held != 0) fail(from, "waiting", "an order that has ended holds no stock");
+            if (a.stock.sold != (a.b.order.state == ORDER_PAID))
+                fail(from, "waiting", "sold is what is paid");
+            return;
+        }
+        int64_t due_ms = a.b.order.due_ms > a.now_ms ? a.b.order.due_ms : a.now_ms;
+        struct step out = step_to(&a, &b, (struct event){.kind = EV_DUE, .now_ms = due_ms}, "the timer");
+        a = b;
+        for (unsigned i = 0; i < out.n_calls; i++) {
+            step_to(&a, &b, true_answer(&a, &out.calls[i]), "the truth");
+            a = b;
+        }
+    }
+    fail(from, "waiting", "every order can end");
+}
+
+// --- The surprises
+
+static void visit(unsigned from, struct event e, const char *how)
+{
+    if (n_nodes == STATES_MAX) {
+        printf("more than %u states\n", STATES_MAX);
+        exit(1);
+    }
+    struct node *to = &nodes[n_nodes];
+    step_to(&nodes[from], to, e, how);
+    to->from = from;
+    to->how = how;
+    if (!node_is_new(to)) return;
+    n_nodes++;
+    check_it_can_end(to);
+}
+
+// Whether a channel may say so at all: order.h at FACTS.
+static bool may_be_said(enum call_method m, enum outcome o, enum fact f)
+{
+    if (o == OUTCOME_UNKNOWN) return f == FACT_NONE;
+    if (o == OUTCOME_REFUSED) return f == FACT_NONE || (m == CALL_CLOSE && f == FACT_NOT_FOUND);
+    switch (m) {
+    case CALL_CREATE: return f == FACT_CODE || f == FACT_PAID;
+    case CALL_REFUND: return f == FACT_REFUND_DONE || f == FACT_REFUND_ACCEPTED;
+    case CALL_REFUND_QUERY: return f >= FACT_REFUND_DONE;
+    case CALL_NONE: return f == FACT_PAID || f == FACT_PAID_AND_REFUNDED || f == FACT_CLOSED;
+    case CALL_QUERY:
+    case CALL_CLOSE:
+    case CALL_CANCEL: break;
+    }
+    return f >= FACT_WAITING && f <= FACT_PAID_AND_REFUNDED;
+}
+
+static void visit_answers(unsigned from, enum call_method m, enum outcome o, enum fact f)
+{
+    const struct node *n = &nodes[from];
+    struct event e = {.kind = m == CALL_NONE ? EV_NOTICE : EV_ANSWER, .now_ms = n->now_ms};
+    bool money = f == FACT_PAID || f == FACT_PAID_AND_REFUNDED;
+    for (unsigned i = 0; i < 3; i++) {
+        if (i > 0 && !money && f != FACT_NOT_FOUND) break;
+        e.answer = (struct answer){
+            .payment_key = n->b.payment[0].key,
+            .method = m,
+            .outcome = o,
+            .fact = f,
+            .asked_ms = i == 0 ? n->now_ms : T0_MS, // NOT_FOUND proves by when it was asked
+            .captured_fen = !money   ? 0
+                            : i == 1 ? PRICE_FEN + 1
+                                     : PRICE_FEN,
+        };
+        e.stock_is_short = i == 2;
+        if (m != CALL_REFUND && m != CALL_REFUND_QUERY) visit(from, e, fact_name(f));
+        for (unsigned k = 0; k < n->b.n_refunds && (m == CALL_REFUND || m == CALL_REFUND_QUERY); k++) {
+            e.answer.refund_key = nodes[from].b.refund[k].key;
+            visit(from, e, fact_name(f));
+        }
+    }
+}
+
+static void visit_all_from(unsigned from)
+{
+    int64_t now_ms = nodes[from].now_ms, due_ms = nodes[from].b.order.due_ms;
+    if (due_ms != TIME_NEVER)
+        visit(from, (struct event){.kind = EV_DUE, .now_ms = due_ms > now_ms ? due_ms : now_ms}, "the timer");
+    visit(from, (struct event){.kind = EV_CANCEL, .now_ms = now_ms, .cancel = {REASON_BUYER}},
+          "a cancellation");
+    visit(from, (struct event){.kind = EV_CHECK, .now_ms = now_ms}, "a check");
+    visit(from, (struct event){.kind = EV_LATE_REPLY, .now_ms = now_ms}, "a late reply");
+    for (int64_t fen = 0; fen <= 1; fen++)
+        visit(from, (struct event){.kind = EV_REFUND, .now_ms = now_ms, .refund = {fen}}, "a refund");
+    for (enum call_method m = CALL_NONE; m <= CALL_REFUND_QUERY; m++)
+        for (enum outcome o = OUTCOME_DONE; o <= OUTCOME_UNKNOWN; o++)
+            for (enum fact f = FACT_NONE; f <= FACT_REFUND_ABSENT; f++)
+                if (may_be_said(m, o, f)) visit_answers(from, m, o, f);
+}
+
+static void explore(enum release release, enum late_payment late)
+{
+    rules = (struct rules){
+        .close_grace_ms = GRACE_MS,
+        .release = release,
+        .late_payment = late,
+        .checkback = {SCHEDULE_ADAPTIVE, 30000, 30000, 3},
+        .call_deadline_ms = 3000,
+        .code_min_life_ms = 60000,
+        .code_max_life_ms = 7200000,
+        .refund_query_ms = 10000,
+    };
+    memset(table, 0, TABLE_SIZE * sizeof *table);
+    n_nodes = 0;
+    n_edges = 0;
+    struct node start = {.stock = {1, 0, 0}, .how = "placing"};
+    start.b.order = (struct order){
+        .key = 1,
+        .channel = CHANNEL_ALIPAY,
+        .policy = POLICY_REVERSE,
+        .holds_stock = true,
+        .amount_fen = PRICE_FEN,
+        .expires_ms = T0_MS + WINDOW_MS,
+    };
+    nodes[0] = start;
+    step_to(&start, &nodes[0], (struct event){.kind = EV_PLACE, .now_ms = T0_MS}, "placing");
+    node_is_new(&nodes[0]);
+    n_nodes = 1;
+    for (unsigned i = 0; i < n_nodes; i++)
+        visit_all_from(i);
+    static const char *const LATE[] = {"refund", "reopen", "hold"};
+    printf("release=%s late_payment=%s: %u states, %lu edges\n",
+           release == RELEASE_PROOF ? "proof" : "deadline", LATE[late], n_nodes, n_edges);
+}
+
+int main(void)
+{
+    nodes = malloc((STATES_MAX + 1) * sizeof *nodes); // untouched pages cost nothing
+    table = malloc(TABLE_SIZE * sizeof *table);
+    if (!nodes || !table) return 1;
+    for (enum release r = RELEASE_PROOF; r <= RELEASE_DEADLINE; r++)
+        for (enum late_payment l = LATE_REFUND; l <= LATE_HOLD; l++)
+            explore(r, l);
+    free(nodes);
+    free(table);
+    return 0;
+}

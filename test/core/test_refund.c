@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+// Refunds: a merchant's, which may fail, and the system's, which may not; and what to make of an ask nobody
+// answered.
+#include "order_fixture.h"
+
+static void all_that_is_left_goes_back_when_no_amount_is_said(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 0);
+    assert_int_equal(d.out.refusal, REFUSAL_NONE);
+    assert_true(d.out.refund_key == d.b.refund[0].key);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDING);
+    const struct call *c = call_of(&d, CALL_REFUND);
+    assert_int_equal(c->amount_fen, PRICE_FEN);
+    assert_int_equal(c->total_fen, PRICE_FEN);
+    assert_true(c->number_key ==
+                d.out.refund_key); // a merchant may refund one capture many times: a number each
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    TOLD(&d, EVENT_REFUND_SUCCEEDED);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    ORDER_IS(&d, ORDER_PAID); // refunds are counted, the order stays paid
+    assert_int_equal(d.b.order.refunded_fen, PRICE_FEN);
+    assert_int_equal(d.b.refund[0].finished_ms, d.now_ms);
+    assert_true(d.b.order.due_ms == TIME_NEVER);
+    assert_int_equal(d.out.stock, STOCK_STAY);
+}
+
+static void partial_refunds_add_up_to_what_was_paid_and_no_further(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 1000);
+    desk_refund(&d, 900); // before the first has ended
+    desk_refund(&d, 91);
+    assert_int_equal(d.out.refusal, REFUSAL_TOO_MUCH);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDING);
+    desk_refund_answer(&d, 1, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    PAYMENT_IS(&d, 0, PAYMENT_CAPTURED);
+    assert_int_equal(d.b.order.refunded_fen, 1900);
+    desk_refund(&d, 91);
+    assert_int_equal(d.out.refusal, REFUSAL_TOO_MUCH);
+    desk_refund(&d, 0);
+    assert_int_equal(call_of(&d, CALL_REFUND)->amount_fen, 90);
+    desk_refund_answer(&d, 2, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    desk_refund(&d, 0);
+    assert_int_equal(d.out.refusal, REFUSAL_TOO_MUCH);
+    desk_refund(&d, 1);
+    assert_int_equal(d.out.refusal, REFUSAL_TOO_MUCH);
+}
+
+static void amounts_that_make_no_sense_are_too_much(void **state)
+{
+    (void)state;
+    static const int64_t AMOUNTS[] = {-1, INT64_MIN, PRICE_FEN + 1, INT64_MAX};
+    for (unsigned i = 0; i < 4; i++) {
+        struct desk d;
+        desk_paid(&d);
+        desk_refund(&d, AMOUNTS[i]);
+        assert_int_equal(d.out.refusal, REFUSAL_TOO_MUCH);
+    }
+}
+
+static void what_is_not_paid_is_not_refunded(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_placed(&d);
+    desk_refund(&d, 0);
+    assert_int_equal(d.out.refusal, REFUSAL_NOT_PAID);
+    desk_waiting(&d);
+    desk_refund(&d, 0);
+    assert_int_equal(d.out.refusal, REFUSAL_NOT_PAID);
+    desk_closing(&d);
+    desk_refund(&d, 0);
+    assert_int_equal(d.out.refusal, REFUSAL_NOT_PAID);
+    desk_cancelled(&d, REASON_BUYER);
+    d.rules.late_payment = LATE_HOLD;
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    desk_refund(&d, 0); // held money is an operator's to resolve
+    assert_int_equal(d.out.refusal, REFUSAL_NOT_PAID);
+}
+
+static void a_merchant_has_so_many_refunds_under_way_and_no_more(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    for (unsigned i = 0; i < BUNDLE_MERCHANT_REFUNDS; i++) {
+        desk_refund(&d, 1);
+        assert_int_equal(d.out.refusal, REFUSAL_NONE);
+    }
+    desk_refund(&d, 1);
+    assert_int_equal(d.out.refusal, REFUSAL_BUSY);
+    desk_refund_answer(&d, 3, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    desk_refund(&d, 1);
+    assert_int_equal(d.out.refusal, REFUSAL_NONE);
+}
+
+static void a_refund_says_why_on_the_timeline(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_event(&d, (struct event){.kind = EV_REFUND, .refund = {5}, .note = STR("broken cup")});
+    assert_int_equal(d.out.traces[0].kind, TRACE_OPERATOR);
+    assert_string_equal(d.out.traces[0].detail, "refund: broken cup");
+}
+
+static void a_merchants_refund_refused_at_once_has_failed(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 500);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    REFUND_IS(&d, 0, REFUND_FAILED);
+    TOLD(&d, EVENT_REFUND_FAILED);
+    PAYMENT_IS(&d, 0, PAYMENT_CAPTURED);
+    assert_int_equal(d.b.order.refunded_fen, 0);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE); // an ended refund stays ended
+    assert_true(nothing_happened(&d));
+    desk_refund(&d, 0); // the money is there to be refunded anew
+    assert_int_equal(call_of(&d, CALL_REFUND)->amount_fen, PRICE_FEN);
+}
+
+static void a_partial_refund_that_fails_leaves_the_other_under_way(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 500);
+    desk_refund(&d, 600);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDING);
+    assert_int_equal(d.b.payment[0].refunding_fen, 600);
+}
+
+static void an_unanswered_refund_is_repeated_under_its_number(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 500);
+    uint64_t number = call_of(&d, CALL_REFUND)->number_key;
+    for (unsigned i = 0; i < 5; i++) {
+        desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_UNKNOWN, FACT_NONE);
+        REFUND_IS(&d, 0, REFUND_PENDING);
+        desk_due(&d);
+        CALLED(&d, CALL_REFUND);
+        assert_true(call_of(&d, CALL_REFUND)->number_key == number);
+        assert_int_equal(call_of(&d, CALL_REFUND)->amount_fen, 500);
+    }
+    assert_int_equal(d.b.n_refunds, 1);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    assert_int_equal(d.b.order.refunded_fen, 500);
+}
+
+static void a_refund_we_crashed_over_is_uncertain_too(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 500);
+    desk_due(&d); // no answer at all: its asker died
+    CALLED(&d, CALL_REFUND);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    REFUND_IS(&d, 0, REFUND_PENDING);
+    assert_int_equal(d.b.order.due_ms, d.now_ms + d.rules.refund_query_ms);
+}
+
+// The first ask may have moved the money, so "refused" to the second says nothing of it (facts B6, B7): what
+// became of the number is asked, and only when it stays unknown the number is offered again.
+static void an_uncertain_refund_refused_is_asked_about_and_then_sent_again(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 500);
+    uint64_t number = call_of(&d, CALL_REFUND)->number_key;
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_UNKNOWN, FACT_NONE);
+    desk_due(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    REFUND_IS(&d, 0, REFUND_PENDING);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(d.b.order.due_ms, d.now_ms + d.rules.refund_query_ms);
+        desk_due(&d);
+        CALLED(&d, CALL_REFUND_QUERY);
+        assert_true(call_of(&d, CALL_REFUND_QUERY)->number_key == number);
+        desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_ABSENT);
+    }
+    CALLED(&d, CALL_REFUND);
+    assert_true(call_of(&d, CALL_REFUND)->number_key == number);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE); // now it is certain
+    REFUND_IS(&d, 0, REFUND_FAILED);
+}
+
+static void an_uncertain_refund_found_done_is_done(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 500);
+    desk_due(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    desk_due(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_DONE);
+    REFUND_IS(&d, 0, REFUND_SUCCEEDED);
+    assert_int_equal(d.b.order.refunded_fen, 500);
+}
+
+static void an_accepted_refund_is_no_refund_yet(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 0);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
+    REFUND_IS(&d, 0, REFUND_PENDING);
+    assert_int_equal(d.b.order.refunded_fen, 0);
+    assert_int_equal(d.b.order.due_ms, d.now_ms + d.rules.refund_query_ms); // B7: not before 10 s
+    desk_due(&d);
+    CALLED(&d, CALL_REFUND_QUERY);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_ACCEPTED); // still processing
+    REFUND_IS(&d, 0, REFUND_PENDING);
+    desk_due(&d);
+    CALLED(&d, CALL_REFUND_QUERY);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_UNKNOWN, FACT_NONE);
+    desk_due(&d);
+    CALLED(&d, CALL_REFUND_QUERY);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_REFUSED,
+                       FACT_NONE); // refused to tell is no end either
+    REFUND_IS(&d, 0, REFUND_PENDING);
+    desk_due(&d);
+    CALLED(&d, CALL_REFUND_QUERY);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_DONE);
+    REFUND_IS(&d, 0, REFUND_SUCCEEDED);
+}
+
+static void a_system_refund_refused_is_offered_again_for_as_long_as_it_takes(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_cancelled(&d, REASON_TIMEOUT);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    for (unsigned i = 0; i < 20; i++) { // the seller's balance is short
+        CALLED(&d, CALL_REFUND);
+        assert_true(call_of(&d, CALL_REFUND)->number_key == d.b.payment[0].key);
+        desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+        REFUND_IS(&d, 0, REFUND_PENDING);
+        assert_int_equal(told(&d, EVENT_REFUND_FAILED), 0);
+        assert_true(d.b.order.due_ms >= d.now_ms + MINUTE_MS);
+        desk_due(&d);
+    }
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    assert_int_equal(d.b.n_refunds, 1);
+}
+
+static void an_uncertain_system_refund_is_asked_about_as_well(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_cancelled(&d, REASON_TIMEOUT);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_UNKNOWN, FACT_NONE);
+    desk_due(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    desk_due(&d);
+    CALLED(&d, CALL_REFUND_QUERY);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_DONE);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+}
+
+static void words_about_refunds_nobody_made_change_nothing(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    struct answer a = {
+        .payment_key = d.b.payment[0].key,
+        .refund_key = 7,
+        .method = CALL_REFUND,
+        .outcome = OUTCOME_DONE,
+        .fact = FACT_REFUND_DONE,
+    };
+    desk_event(&d, (struct event){.kind = EV_ANSWER, .answer = a});
+    assert_true(nothing_happened(&d));
+}
+
+static void a_merchants_refunds_of_a_reopened_order_are_his_own(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_cancelled(&d, REASON_TIMEOUT);
+    d.rules.late_payment = LATE_REOPEN;
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    desk_refund(&d, 0);
+    assert_int_equal(d.out.refusal, REFUSAL_NONE);
+    assert_int_equal(d.b.refund[0].cause, CAUSE_MERCHANT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_that_is_left_goes_back_when_no_amount_is_said),
+        cmocka_unit_test(partial_refunds_add_up_to_what_was_paid_and_no_further),
+        cmocka_unit_test(amounts_that_make_no_sense_are_too_much),
+        cmocka_unit_test(what_is_not_paid_is_not_refunded),
+        cmocka_unit_test(a_merchant_has_so_many_refunds_under_way_and_no_more),
+        cmocka_unit_test(a_refund_says_why_on_the_timeline),
+        cmocka_unit_test(a_merchants_refund_refused_at_once_has_failed),
+        cmocka_unit_test(a_partial_refund_that_fails_leaves_the_other_under_way),
+        cmocka_unit_test(an_unanswered_refund_is_repeated_under_its_number),
+        cmocka_unit_test(a_refund_we_crashed_over_is_uncertain_too),
+        cmocka_unit_test(an_uncertain_refund_refused_is_asked_about_and_then_sent_again),
+        cmocka_unit_test(an_uncertain_refund_found_done_is_done),
+        cmocka_unit_test(an_accepted_refund_is_no_refund_yet),
+        cmocka_unit_test(a_system_refund_refused_is_offered_again_for_as_long_as_it_takes),
+        cmocka_unit_test(an_uncertain_system_refund_is_asked_about_as_well),
+        cmocka_unit_test(words_about_refunds_nobody_made_change_nothing),
+        cmocka_unit_test(a_merchants_refunds_of_a_reopened_order_are_his_own),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: Apache-2.0
+// A random walk through the lives of many orders: a small provider with books of its own, a store that loads
+// and writes just what order.h says, buyers, merchants, lost, late, repeated and unknown answers. Every step
+// goes before the laws; at the end of every life the world is healed, the order must come to its end, and its
+// books must equal the provider's.
+//
+// The money rules are told here a second time, from the provider's side: what it captured is either the
+// order's own or went back in full.
+#include "order_fixture.h"
+
+#define STEPS      200000
+#define TRADES_MAX 64
+#define ROWS_MAX   256
+#define CALLS_MAX  64
+
+enum trade_state { TRADE_NONE, TRADE_CODE, TRADE_WAITING, TRADE_PAID, TRADE_CLOSED };
+
+struct given_back { // a refund as the provider knows it
+    uint64_t number;
+    unsigned trade;
+    int64_t amount_fen;
+    bool done;
+};
+
+struct trade {
+    uint64_t key;
+    enum trade_state state;
+    int64_t amount_fen, expires_ms, captured_fen, refunded_fen;
+};
+
+struct world {
+    uint64_t random;
+    struct rules rules;
+    int64_t now_ms;
+    uint64_t next_key;
+    // the store
+    struct order order;
+    struct payment payment[TRADES_MAX];
+    struct refund refund[ROWS_MAX];
+    unsigned n_payments, n_refunds;
+    struct stock stock;
+    // the provider
+    struct trade trade[TRADES_MAX];
+    struct given_back given[ROWS_MAX];
+    unsigned n_trades, n_given;
+    bool healed;
+    // under way
+    struct call call[CALLS_MAX];
+    int64_t asked_ms[CALLS_MAX];
+    unsigned n_calls;
+    unsigned long steps, lives, paid, late, duplicates, mismatches, refunds, reopened;
+};
+
+static unsigned chance(struct world *w, unsigned n)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+    return (unsigned)((w->random * UINT64_C(0x2545f4914f6cdd1d)) >> 33) % n;
+}
+
+// --- The store
+
+static void load(const struct world *w, const struct event *e, struct bundle *b)
+{
+    memset(b, 0, sizeof *b);
+    b->order = w->order;
+    uint64_t payment_key = e->kind == EV_ANSWER || e->kind == EV_NOTICE ? e->answer.payment_key : 0;
+    uint64_t refund_key = e->kind == EV_ANSWER ? e->answer.refund_key : 0;
+    for (unsigned i = 0; i < w->n_payments; i++) {
+        const struct payment *p = &w->payment[i];
+        if (!payment_open(p) && p->refunding_fen == 0 && !p->counts && p->key != payment_key) continue;
+        assert_true(b->n_payments < BUNDLE_PAYMENTS);
+        b->payment[b->n_payments++] = *p;
+    }
+    for (unsigned i = 0; i < w->n_refunds; i++) {
+        const struct refund *f = &w->refund[i];
+        if (f->state != REFUND_PENDING && f->key != refund_key) continue;
+        assert_true(b->n_refunds < BUNDLE_REFUNDS);
+        b->refund[b->n_refunds++] = *f;
+    }
+}
+
+static void save(struct world *w, const struct bundle *b, const struct step *out)
+{
+    if (out->changed) {
+        w->order = b->order;
+        w->order.version++;
+    }
+    for (unsigned i = 0; i < b->n_payments; i++) {
+        if (!(out->payments_changed & 1u << i)) continue;
+        unsigned k = 0;
+        while (k < w->n_payments && w->payment[k].key != b->payment[i].key)
+            k++;
+        assert_int_equal(k == w->n_payments, !!(out->payments_added & 1u << i));
+        assert_true(k < TRADES_MAX);
+        w->payment[k] = b->payment[i];
+        if (k == w->n_payments) w->n_payments++;
+    }
+    for (unsigned i = 0; i < b->n_refunds; i++) {
+        if (!(out->refunds_changed & 1u << i)) continue;
+        unsigned k = 0;
+        while (k < w->n_refunds && w->refund[k].key != b->refund[i].key)
+            k++;
+        assert_int_equal(k == w->n_refunds, !!(out->refunds_added & 1u << i));
+        assert_true(k < ROWS_MAX);
+        w->refund[k] = b->refund[i];
+        if (k == w->n_refunds) w->n_refunds++;
+    }
+}
+
+// How many rows what goes out did, for the reader of the test's log.
+static void count(struct world *w, const struct step *out)
+{
+    for (unsigned i = 0; i < out->n_events; i++) {
+        w->paid += out->events[i].type == EVENT_ORDER_PAID;
+        w->late += out->events[i].type == EVENT_PAYMENT_LATE;
+        w->duplicates += out->events[i].type == EVENT_PAYMENT_DUPLICATE;
+        w->mismatches += out->events[i].type == EVENT_PAYMENT_MISMATCH;
+        w->refunds += out->events[i].type == EVENT_REFUND_SUCCEEDED;
+    }
+    w->reopened += out->stock == STOCK_RETAKE;
+}
+
+static void happen(struct world *w, struct event e)
+{
+    struct bundle before, b;
+    struct step out;
+    e.now_ms = w->now_ms;
+    e.fresh_key = w->next_key;
+    w->next_key += EVENT_FRESH_KEYS;
+    load(w, &e, &before);
+    for (unsigned again = 0; again < 2; again++) {
+        memcpy(&b, &before, sizeof b);
+        core_step(&w->rules, &b, &e, &out);
+        struct stock stock = w->stock;
+        if (stock_apply(&stock, out.stock, 1)) {
+            w->stock = stock;
+            break;
+        }
+        assert_int_equal(out.stock, STOCK_RETAKE); // only what was released can be gone
+        assert_false(e.stock_is_short);
+        e.stock_is_short = true;
+    }
+    const char *broken = step_law(&w->rules, &before, &e, &b, &out);
+    if (broken) fail_msg("%s (life %lu, step %lu, event %d)", broken, w->lives, w->steps, e.kind);
+    save(w, &b, &out);
+    count(w, &out);
+    for (unsigned i = 0; i < out.n_calls && w->n_calls < CALLS_MAX; i++) { // no room: never sent
+        w->call[w->n_calls] = out.calls[i];
+        w->asked_ms[w->n_calls++] = w->now_ms;
+    }
+    w->steps++;
+}
+
+// --- The provider
+
+static struct trade *trade_of(struct world *w, const struct call *c)
+{
+    for (unsigned i = 0; i < w->n_trades; i++)
+        if (w->trade[i].key == c->payment_key) return &w->trade[i];
+    assert_true(w->n_trades < TRADES_MAX);
+    w->trade[w->n_trades] = (struct trade){.key = c->payment_key, .amount_fen = c->amount_fen};
+    return &w->trade[w->n_trades++];
+}
+
+static void say(struct answer *a, enum outcome outcome, enum fact fact)
+{
+    a->outcome = outcome;
+    a->fact = fact;
+}
+
+static void say_money(struct answer *a, const struct trade *t)
+{
+    bool gone = t->refunded_fen == t->captured_fen;
+    say(a, OUTCOME_DONE, gone ? FACT_PAID_AND_REFUNDED : FACT_PAID);
+    a->captured_fen = t->captured_fen;
+}
+
+static void provider_creates(struct world *w, struct trade *t, const struct call *c, struct answer *a)
+{
+    if (t->state == TRADE_NONE && (w->now_ms >= c->expires_ms || (!w->healed && chance(w, 20) == 0))) {
+        say(a, OUTCOME_REFUSED, FACT_NONE);
+        return;
+    }
+    if (t->state == TRADE_NONE) {
+        t->state = TRADE_CODE;
+        t->expires_ms = c->expires_ms;
+    }
+    say(a, OUTCOME_DONE, FACT_CODE);
+}
+
+static void provider_closes(struct trade *t, struct answer *a)
+{
+    bool waiting = t->state == TRADE_WAITING;
+    say(a, waiting ? OUTCOME_DONE : OUTCOME_REFUSED,
+        waiting                  ? FACT_CLOSED
+        : t->state <= TRADE_CODE ? FACT_NOT_FOUND
+                                 : FACT_NONE);
+    if (waiting) t->state = TRADE_CLOSED;
+}
+
+static void provider_tells(const struct trade *t, struct answer *a)
+{
+    static const enum fact TOLD_AS[] = {FACT_NOT_FOUND, FACT_NOT_FOUND, FACT_WAITING, FACT_PAID, FACT_CLOSED};
+    if (t->state == TRADE_PAID)
+        say_money(a, t);
+    else
+        say(a, OUTCOME_DONE, TOLD_AS[t->state]);
+}
+
+static void provider_refunds(struct world *w, struct trade *t, const struct call *c, struct answer *a)
+{
+    struct given_back *g = NULL;
+    for (unsigned i = 0; i < w->n_given; i++)
+        if (w->given[i].number == c->number_key) g = &w->given[i];
+    if (g) assert_int_equal(g->amount_fen, c->amount_fen); // one number, one amount
+    if (!g && c->method == CALL_REFUND_QUERY) {
+        say(a, OUTCOME_DONE, FACT_REFUND_ABSENT);
+        return;
+    }
+    if (!g) {
+        bool over = t->refunded_fen + c->amount_fen > t->captured_fen;
+        assert_false(over); // it is never asked for more than is there
+        if (!w->healed && chance(w, 4) == 0) {
+            say(a, OUTCOME_REFUSED, FACT_NONE);
+            return;
+        }
+        assert_true(w->n_given < ROWS_MAX);
+        g = &w->given[w->n_given++];
+        *g = (struct given_back){.number = c->number_key, .amount_fen = c->amount_fen};
+        t->refunded_fen += c->amount_fen;
+    }
+    if (w->healed || chance(w, 2)) g->done = true;
+    say(a, OUTCOME_DONE, g->done ? FACT_REFUND_DONE : FACT_REFUND_ACCEPTED);
+}
+
+// Does as it is told, and says so in `a`.
+static void provider_does(struct world *w, const struct call *c, struct answer *a)
+{
+    struct trade *t = trade_of(w, c);
+    switch (c->method) {
+    case CALL_CREATE: provider_creates(w, t, c, a); break;
+    case CALL_QUERY: provider_tells(t, a); break;
+    case CALL_CLOSE: provider_closes(t, a); break;
+    case CALL_CANCEL:
+        if (t->state == TRADE_WAITING) t->state = TRADE_CLOSED;
+        if (t->state == TRADE_PAID)
+            say(a, OUTCOME_REFUSED, FACT_NONE);
+        else
+            provider_tells(t, a);
+        break;
+    case CALL_REFUND:
+    case CALL_REFUND_QUERY: provider_refunds(w, t, c, a); break;
+    case CALL_NONE: fail();
+    }
+}
+
+// --- What happens
+
+static void answer_to(struct world *w, unsigned i, unsigned luck)
+{
+    struct call c = w->call[i];
+    struct event e = {
+        .kind = EV_ANSWER,
+        .answer = {.payment_key = c.payment_key,
+                   .refund_key = c.refund_key,
+                   .channel = c.channel,
+                   .method = c.method,
+                   .outcome = OUTCOME_UNKNOWN,
+                   .asked_ms = w->asked_ms[i]},
+    };
+    w->call[i] = w->call[--w->n_calls];
+    w->asked_ms[i] = w->asked_ms[w->n_calls];
+    if (luck > 0) provider_does(w, &c, &e.answer);     // else lost on the way there
+    if (luck == 1) e.answer.outcome = OUTCOME_UNKNOWN; // lost on the way back, whatever it did
+    if (luck == 1) e.answer.fact = FACT_NONE;
+    if (luck != 2) happen(w, e); // else our process died over it
+}
+
+static void one_answer(struct world *w)
+{
+    if (w->n_calls == 0) return;
+    unsigned i = chance(w, w->n_calls); // drawn one by one: arguments have no order of their own
+    unsigned luck = w->healed ? 9 : chance(w, 10);
+    answer_to(w, i, luck);
+}
+
+// Time goes on; a call that reaches its deadline is answered by it: unknown.
+static void time_goes_on(struct world *w, int64_t to_ms)
+{
+    for (unsigned i = 0; i < w->n_calls;) {
+        int64_t deadline_ms = w->asked_ms[i] + w->rules.call_deadline_ms;
+        if (deadline_ms > to_ms) {
+            i++;
+            continue;
+        }
+        if (deadline_ms > w->now_ms) w->now_ms = deadline_ms;
+        answer_to(w, i, chance(w, 2));
+        i = 0;
+    }
+    if (to_ms > w->now_ms) w->now_ms = to_ms;
+}
+
+static void a_buyer(struct world *w)
+{
+    if (w->n_trades == 0) return;
+    struct trade *t = &w->trade[chance(w, w->n_trades)];
+    if (t->state == TRADE_CODE && w->now_ms < t->expires_ms) t->state = TRADE_WAITING;
+    if (t->state != TRADE_WAITING || chance(w, 2)) return;
+    t->state = TRADE_PAID; // the provider lags: sometimes even after the code's end
+    t->captured_fen = t->amount_fen + (chance(w, 12) == 0);
+}
+
+static void a_notice(struct world *w)
+{
+    if (w->n_trades == 0) return;
+    const struct trade *t = &w->trade[chance(w, w->n_trades)];
+    if (t->state != TRADE_PAID) return;
+    struct event e = {.kind = EV_NOTICE,
+                      .answer = {.payment_key = t->key,
+                                 .outcome = OUTCOME_DONE,
+                                 .fact = FACT_PAID,
+                                 .captured_fen = t->captured_fen}};
+    happen(w, e);
+}
+
+static void the_timer(struct world *w)
+{
+    if (w->order.due_ms == TIME_NEVER) return;
+    time_goes_on(w, w->order.due_ms + (w->healed ? 0 : chance(w, 3) * 500));
+    happen(w, (struct event){.kind = EV_DUE});
+}
+
+static void something(struct world *w)
+{
+    unsigned what = chance(w, 100);
+    if (what < 40)
+        one_answer(w);
+    else if (what < 55)
+        the_timer(w);
+    else if (what < 70)
+        a_buyer(w);
+    else if (what < 80)
+        a_notice(w);
+    else if (what < 90)
+        time_goes_on(w, w->now_ms + chance(w, 5000));
+    else if (what < 92)
+        happen(w, (struct event){.kind = EV_CANCEL, .cancel = {REASON_BUYER + chance(w, 2)}});
+    else if (what < 94)
+        happen(w, (struct event){.kind = EV_CHECK});
+    else if (what < 95)
+        happen(w, (struct event){.kind = EV_LATE_REPLY});
+    else
+        happen(w, (struct event){.kind = EV_REFUND, .refund = {chance(w, 2) ? 0 : 1 + chance(w, 700)}});
+}
+
+static void the_books_agree(const struct world *w)
+{
+    bool own_seen = false;
+    for (unsigned i = 0; i < w->n_trades; i++) {
+        const struct trade *t = &w->trade[i];
+        const struct payment *p = NULL;
+        for (unsigned k = 0; k < w->n_payments; k++)
+            if (w->payment[k].key == t->key) p = &w->payment[k];
+        assert_non_null(p);
+        if (p->captured_fen != t->captured_fen) fail_msg("a capture went unnoticed (life %lu)", w->lives);
+        assert_int_equal(p->refunded_fen, t->refunded_fen);
+        assert_int_equal(p->refunding_fen, 0);
+        assert_true(t->state != TRADE_WAITING);
+        bool own = p->counts && w->order.state == ORDER_PAID;
+        if (own) {
+            assert_false(own_seen);
+            own_seen = true;
+            assert_int_equal(w->order.refunded_fen, t->refunded_fen);
+        } else if (p->state == PAYMENT_HELD) {
+            assert_int_equal(t->refunded_fen, 0);
+        } else {
+            assert_int_equal(t->refunded_fen, t->captured_fen);
+        }
+    }
+    assert_int_equal(own_seen, w->order.state == ORDER_PAID);
+}
+
+static void heal_and_settle(struct world *w)
+{
+    w->healed = true;
+    for (unsigned i = 0; i < 2000 && (w->n_calls > 0 || w->order.due_ms != TIME_NEVER); i++) {
+        if (w->n_calls > 0)
+            one_answer(w);
+        else
+            the_timer(w);
+    }
+    assert_true(w->order.due_ms == TIME_NEVER);
+    assert_true(w->order.state == ORDER_PAID || w->order.state == ORDER_CANCELLED);
+    assert_int_equal(w->stock.held, 0);
+    assert_int_equal(w->stock.sold, w->order.state == ORDER_PAID);
+    the_books_agree(w);
+    if (chance(w, 3) == 0) return;
+    for (unsigned i = 0; i < w->n_payments; i++)
+        a_notice(w); // and what is told again is known
+    the_books_agree(w);
+}
+
+static void one_life(struct world *w)
+{
+    static const int64_t WINDOWS_MS[] = {SECOND_MS, 30 * SECOND_MS, WINDOW_MS, 6 * MINUTE_MS};
+    w->n_payments = w->n_refunds = w->n_trades = w->n_given = w->n_calls = 0;
+    w->healed = false;
+    w->stock = (struct stock){1, 0, 0};
+    w->rules.release = (enum release)chance(w, 2);
+    w->rules.late_payment = (enum late_payment)chance(w, 3);
+    w->rules.checkback.schedule = (enum schedule)chance(w, 2);
+    w->rules.checkback.max = chance(w, 4) ? 0 : 4;
+    int64_t window_ms = WINDOWS_MS[chance(w, 4)]; // likewise one by one
+    enum policy policy = (enum policy)chance(w, 4);
+    w->order = (struct order){
+        .key = w->next_key++,
+        .channel = chance(w, 30) ? CHANNEL_ALIPAY : CHANNEL_ANY,
+        .policy = policy,
+        .holds_stock = true,
+        .amount_fen = PRICE_FEN,
+        .expires_ms = w->now_ms + window_ms,
+    };
+    happen(w, (struct event){.kind = EV_PLACE});
+    for (unsigned n = 20 + chance(w, 120); n > 0; n--) {
+        something(w);
+        // somebody else buys the last unit, so that reopening finds none
+        if (w->stock.available > 0 && chance(w, 40) == 0) w->stock.available = 0;
+    }
+    heal_and_settle(w);
+    w->lives++;
+}
+
+static void whatever_happens_the_books_agree_in_the_end(void **state)
+{
+    (void)state;
+    struct world *w = test_calloc(1, sizeof *w);
+    struct desk d;
+    desk_clear(&d);
+    w->rules = d.rules;
+    w->rules.code_max_life_ms = 2 * MINUTE_MS; // so that ordinary windows renew their codes
+    w->random = 20261123;
+    w->now_ms = T0_MS;
+    w->next_key = FIRST_KEY;
+    while (w->steps < STEPS)
+        one_life(w);
+    print_message("%lu steps, %lu lives, %lu paid, %lu late, %lu duplicates, %lu mismatches, %lu refunds, "
+                  "%lu reopened\n",
+                  w->steps, w->lives, w->paid, w->late, w->duplicates, w->mismatches, w->refunds,
+                  w->reopened);
+    assert_true(w->paid > 100 && w->late > 100 && w->duplicates > 20 && w->mismatches > 100 &&
+                w->refunds > 100 && w->reopened > 20); // a walk that meets nothing proves nothing
+    test_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_happens_the_books_agree_in_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
