@@ -21,8 +21,8 @@ static unsigned code_point(struct str c)
 // Escapes and marks of writing direction could make one thing look like another.
 static bool is_steering(unsigned c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
 // Two columns in a terminal: the common blocks of East Asian writing and pictures.
@@ -231,8 +231,7 @@ void show_skus(const json_t *list, FILE *out)
     struct table t;
     size_t i;
     json_t *k;
-    table_begin(&t, HEADS("SKU", "TITLE", "PRICE", "AVAILABLE", "HELD", "SOLD"),
-                1 << 2 | 1 << 3 | 1 << 4 | 1 << 5);
+    table_begin(&t, HEADS("SKU", "TITLE", "PRICE", "AVAILABLE", "HELD", "SOLD"), 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5);
     json_array_foreach(list, i, k)
     {
         table_member(&t, k, "sku");
@@ -246,8 +245,7 @@ void show_skus(const json_t *list, FILE *out)
 }
 
 // A blank between what is there.
-static void add_word(struct buf *out, const json_t *object, const char *before, const char *name,
-                     const char *after)
+static void add_word(struct buf *out, const json_t *object, const char *before, const char *name, const char *after)
 {
     if (!has(object, name)) return;
     if (out->n > 0) buf_char(out, ' ');
@@ -300,9 +298,8 @@ void show_events(const json_t *list, FILE *out)
 void show_event(const json_t *event, FILE *out)
 {
     struct table t;
-    // A line at a time cannot look ahead: an empty head row of usual widths keeps the columns apart.
-    static const struct str usual[] = {{"2026-11-23 02:05:00Z", 20}, {"order.awaiting_payment", 22}};
-    size_t widths[COLUMNS_MAX] = {usual[0].n, usual[1].n, 33, 3, 0};
+    // A line at a time cannot look ahead: columns as wide as these things usually are.
+    size_t widths[COLUMNS_MAX] = {20, 22, 33, 3};
     table_begin(&t, HEADS("", "", "", "", ""), 1 << 3);
     table_time(&t, event, "created_at");
     table_member(&t, event, "type");
@@ -345,10 +342,8 @@ static void show_items(const json_t *order, FILE *out)
 
 void show_order(const json_t *order, FILE *out)
 {
-    static const char *const times[][2] = {{"created", "created_at"},
-                                           {"expires", "expires_at"},
-                                           {"paid at", "paid_at"},
-                                           {"cancelled", "cancelled_at"}};
+    static const char *const times[][2] = {
+        {"created", "created_at"}, {"expires", "expires_at"}, {"paid at", "paid_at"}, {"cancelled", "cancelled_at"}};
     const json_t *payment = json_object_get(order, "payment");
     struct buf b = {0};
     add_member(&b, order, "id");

@@ -32,10 +32,12 @@ static unsigned *table; // of node + 1, by the hash of its key
 static unsigned long n_edges;
 static struct rules rules;
 
-static void fail(const struct node *n, const char *how, const char *law)
+static unsigned at_node; // where the way that failed set out from
+
+static void fail(const char *how, const char *law)
 {
     printf("broken: %s\nby: %s", law, how);
-    for (unsigned i = (unsigned)(n - nodes);; i = nodes[i].from) {
+    for (unsigned i = at_node;; i = nodes[i].from) {
         printf(", after %s", nodes[i].how);
         if (nodes[i].from == i) break;
     }
@@ -129,8 +131,8 @@ static struct step step_to(const struct node *from, struct node *to, struct even
     e.fresh_key = 100 + EVENT_FRESH_KEYS * (uint64_t)(from->b.order.version + 1);
     core_step(&rules, &to->b, &e, &out);
     const char *broken = step_law(&rules, &from->b, &e, &to->b, &out);
-    if (broken) fail(from, how, broken);
-    if (!stock_apply(&to->stock, out.stock, 1)) fail(from, how, "the unit is there to be moved");
+    if (broken) fail(how, broken);
+    if (!stock_apply(&to->stock, out.stock, 1)) fail(how, "the unit is there to be moved");
     to->b.order.version += out.changed;
     forget_ended_refunds(&to->b);
     n_edges++;
@@ -164,13 +166,13 @@ static struct event true_answer(const struct node *n, const struct call *c)
 static void check_it_can_end(const struct node *from)
 {
     struct node a = *from, b;
+    at_node = (unsigned)(from - nodes);
     for (unsigned turn = 0; turn < 60; turn++) {
         if (a.b.order.due_ms == TIME_NEVER) {
             if (a.b.order.state != ORDER_PAID && a.b.order.state != ORDER_CANCELLED)
-                fail(from, "waiting", "an order that owes nothing has ended");
-            if (a.stock.held != 0) fail(from, "waiting", "an order that has ended holds no stock");
-            if (a.stock.sold != (a.b.order.state == ORDER_PAID))
-                fail(from, "waiting", "sold is what is paid");
+                fail("waiting", "an order that owes nothing has ended");
+            if (a.stock.held != 0) fail("waiting", "an order that has ended holds no stock");
+            if (a.stock.sold != (a.b.order.state == ORDER_PAID)) fail("waiting", "sold is what is paid");
             return;
         }
         int64_t due_ms = a.b.order.due_ms > a.now_ms ? a.b.order.due_ms : a.now_ms;
@@ -181,7 +183,7 @@ static void check_it_can_end(const struct node *from)
             a = b;
         }
     }
-    fail(from, "waiting", "every order can end");
+    fail("waiting", "every order can end");
 }
 
 // --- The surprises
@@ -193,6 +195,7 @@ static void visit(unsigned from, struct event e, const char *how)
         exit(1);
     }
     struct node *to = &nodes[n_nodes];
+    at_node = from;
     step_to(&nodes[from], to, e, how);
     to->from = from;
     to->how = how;
@@ -249,8 +252,7 @@ static void visit_all_from(unsigned from)
     int64_t now_ms = nodes[from].now_ms, due_ms = nodes[from].b.order.due_ms;
     if (due_ms != TIME_NEVER)
         visit(from, (struct event){.kind = EV_DUE, .now_ms = due_ms > now_ms ? due_ms : now_ms}, "the timer");
-    visit(from, (struct event){.kind = EV_CANCEL, .now_ms = now_ms, .cancel = {REASON_BUYER}},
-          "a cancellation");
+    visit(from, (struct event){.kind = EV_CANCEL, .now_ms = now_ms, .cancel = {REASON_BUYER}}, "a cancellation");
     visit(from, (struct event){.kind = EV_CHECK, .now_ms = now_ms}, "a check");
     visit(from, (struct event){.kind = EV_LATE_REPLY, .now_ms = now_ms}, "a late reply");
     for (int64_t fen = 0; fen <= 1; fen++)
@@ -292,8 +294,8 @@ static void explore(enum release release, enum late_payment late)
     for (unsigned i = 0; i < n_nodes; i++)
         visit_all_from(i);
     static const char *const LATE[] = {"refund", "reopen", "hold"};
-    printf("release=%s late_payment=%s: %u states, %lu edges\n",
-           release == RELEASE_PROOF ? "proof" : "deadline", LATE[late], n_nodes, n_edges);
+    printf("release=%s late_payment=%s: %u states, %lu edges\n", release == RELEASE_PROOF ? "proof" : "deadline",
+           LATE[late], n_nodes, n_edges);
 }
 
 int main(void)

@@ -57,30 +57,25 @@ static const char *payment_law(const struct bundle *b, const struct payment *p)
         if (b->refund[i].payment_key == p->key && b->refund[i].state == REFUND_PENDING)
             refunding_fen += b->refund[i].amount_fen;
     bool works = p->state == PAYMENT_CREATING || p->state == PAYMENT_CLOSING;
-    if (works != (p->owes != CALL_NONE))
-        return "an attempt owes a call while creating or closing, and only then";
+    if (works != (p->owes != CALL_NONE)) return "an attempt owes a call while creating or closing, and only then";
     if (works != (p->due_ms != TIME_NEVER)) return "an attempt that owes has a time";
-    if ((p->state == PAYMENT_CLOSED || p->state == PAYMENT_FAILED) &&
-        (p->proof == PROOF_NONE || !p->proof_ms))
+    if ((p->state == PAYMENT_CLOSED || p->state == PAYMENT_FAILED) && (p->proof == PROOF_NONE || !p->proof_ms))
         return "what can take no money has a proof";
     if (p->state == PAYMENT_FAILED && p->proof != PROOF_REFUSED) return "failed means refused";
     if (p->refunding_fen != refunding_fen) return "money on its way back is that of the pending refunds";
     if (p->refunded_fen < 0 || p->refunded_fen + p->refunding_fen > p->captured_fen)
         return "no more goes back than came";
-    bool has_money = p->state == PAYMENT_CAPTURED || p->state == PAYMENT_REFUNDING ||
-                     p->state == PAYMENT_REFUNDED || p->state == PAYMENT_HELD ||
-                     p->state == PAYMENT_MISMATCHED;
+    bool has_money = p->state == PAYMENT_CAPTURED || p->state == PAYMENT_REFUNDING || p->state == PAYMENT_REFUNDED ||
+                     p->state == PAYMENT_HELD || p->state == PAYMENT_MISMATCHED;
     if (has_money != (p->captured_fen > 0) || has_money != (p->captured_ms != 0))
         return "an attempt has money in the states that say so, and only there";
     if ((p->state == PAYMENT_REFUNDING) != (p->refunding_fen > 0) && p->state != PAYMENT_MISMATCHED)
         return "refunding means money is on its way back";
     if (p->state == PAYMENT_REFUNDED && p->refunded_fen != p->captured_fen) return "refunded means all of it";
     if (p->counts && p->captured_fen != p->amount_fen) return "only matching money counts";
-    if (p->state == PAYMENT_HELD && (b->order.state != ORDER_CANCELLED || !p->counts))
-        return "only late money is held";
+    if (p->state == PAYMENT_HELD && (b->order.state != ORDER_CANCELLED || !p->counts)) return "only late money is held";
     bool kept = p->counts && b->order.state == ORDER_PAID;
-    if (has_money && !kept && p->state != PAYMENT_HELD &&
-        p->captured_fen != p->refunded_fen + p->refunding_fen)
+    if (has_money && !kept && p->state != PAYMENT_HELD && p->captured_fen != p->refunded_fen + p->refunding_fen)
         return "money that fulfils nothing goes back in full";
     return NULL;
 }
@@ -115,8 +110,7 @@ const char *bundle_law(const struct rules *rules, const struct bundle *b)
         return "the order's books are those of the capture that counts";
     if (o->state == ORDER_PAID && !own) return "paid means a capture counts";
     if (!order_payable(o) && o->check_ms != TIME_NEVER) return "who is not payable is not checked";
-    if ((o->state == ORDER_CLOSING || o->state == ORDER_CANCELLED) &&
-        (o->reason == REASON_NONE || !o->closing_ms))
+    if ((o->state == ORDER_CLOSING || o->state == ORDER_CANCELLED) && (o->reason == REASON_NONE || !o->closing_ms))
         return "closing has a reason and a time";
     return proof_law(rules, b);
 }
@@ -133,8 +127,8 @@ static const unsigned ORDER_EDGE[] = {
 };
 
 // Whole steps, so captured money that goes straight back reads refunding.
-#define WITH_MONEY                                                                                           \
-    (BIT(PAYMENT_CAPTURED) | BIT(PAYMENT_REFUNDING) | BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_HELD) |            \
+#define WITH_MONEY                                                                                                     \
+    (BIT(PAYMENT_CAPTURED) | BIT(PAYMENT_REFUNDING) | BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_HELD) |                      \
      BIT(PAYMENT_MISMATCHED))
 static const unsigned PAYMENT_STRIDE[] = {
     [PAYMENT_STATE_0] = BIT(PAYMENT_CREATING),
@@ -225,15 +219,13 @@ static const char *rows_law(const struct bundle *before, const struct event *e, 
             if (!row_key_is_fresh(e, is->key) || is->key == seen) return "new rows have keys of their own";
             seen = is->key;
         } else {
-            if (!(out->payments_changed & BIT(i)) && memcmp(was, is, sizeof *is))
-                return "a changed attempt is told";
-            if (was->key != is->key || was->amount_fen != is->amount_fen ||
-                was->expires_ms != is->expires_ms || was->n != is->n)
+            if (!(out->payments_changed & BIT(i)) && memcmp(was, is, sizeof *is)) return "a changed attempt is told";
+            if (was->key != is->key || was->amount_fen != is->amount_fen || was->expires_ms != is->expires_ms ||
+                was->n != is->n)
                 return "what was sent to the provider stays";
             if (was->state != is->state && !(PAYMENT_STRIDE[was->state] & BIT(is->state)))
                 return "only allowed edges of attempts";
-            if (was->captured_fen > 0 && was->captured_fen != is->captured_fen)
-                return "money is entered once";
+            if (was->captured_fen > 0 && was->captured_fen != is->captured_fen) return "money is entered once";
             if (was->refunded_fen > is->refunded_fen) return "what went back stays back";
         }
     }
@@ -243,11 +235,9 @@ static const char *rows_law(const struct bundle *before, const struct event *e, 
             if (!row_key_is_fresh(e, is->key) || is->key == seen) return "new rows have keys of their own";
             seen = is->key;
         } else {
-            if (!(out->refunds_changed & BIT(i)) && memcmp(was, is, sizeof *is))
-                return "a changed refund is told";
+            if (!(out->refunds_changed & BIT(i)) && memcmp(was, is, sizeof *is)) return "a changed refund is told";
             if (was->state != REFUND_PENDING && was->state != is->state) return "an ended refund stays ended";
-            if (was->amount_fen != is->amount_fen || was->key != is->key)
-                return "a refund keeps its number and amount";
+            if (was->amount_fen != is->amount_fen || was->key != is->key) return "a refund keeps its number and amount";
         }
     }
     return NULL;
@@ -271,14 +261,47 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
         if (c->amount_fen != (refunds ? f->amount_fen : p->amount_fen)) return "a call carries its amount";
         if (refunds && c->number_key != (f->cause == CAUSE_MERCHANT ? f->key : p->key))
             return "a system refund is numbered by its capture, a merchant's by itself";
-        if (c->method == CALL_CREATE && c->expires_ms != p->expires_ms)
-            return "the code's expiry is sent with it";
+        if (c->method == CALL_CREATE && c->expires_ms != p->expires_ms) return "the code's expiry is sent with it";
         if (c->method == CALL_CANCEL && e->now_ms < p->expires_ms + rules->close_grace_ms)
             return "no cancel before the code is dead";
-        if (c->method == CALL_CREATE && p->state != PAYMENT_CREATING)
-            return "codes are made only for who wants one";
+        if (c->method == CALL_CREATE && p->state != PAYMENT_CREATING) return "codes are made only for who wants one";
         if ((c->method == CALL_CLOSE || c->method == CALL_CANCEL) && p->state != PAYMENT_CLOSING)
             return "only what is closing is closed";
+    }
+    return NULL;
+}
+
+// Only these words prove, and only said in time; whatever is not listed is unknown.
+static bool is_proof(const struct rules *rules, const struct payment *was, const struct event *e, enum proof proof)
+{
+    const struct answer *a = &e->answer;
+    bool done = a->outcome == OUTCOME_DONE;
+    if (e->kind != EV_ANSWER || a->payment_key != was->key) return false;
+    switch (proof) {
+    case PROOF_CLOSED: return done && a->fact == FACT_CLOSED && a->method != CALL_QUERY;
+    case PROOF_PROVIDER_CLOSED: return done && a->fact == FACT_CLOSED && a->method == CALL_QUERY;
+    case PROOF_DEAD:
+        return a->outcome != OUTCOME_UNKNOWN && a->fact == FACT_NOT_FOUND &&
+               a->asked_ms >= was->expires_ms + rules->close_grace_ms;
+    case PROOF_REFUSED: return a->outcome == OUTCOME_REFUSED && a->method == CALL_CREATE && was->tries <= 1;
+    case PROOF_NONE: break;
+    }
+    return false;
+}
+
+static const char *proofs_law(const struct rules *rules, const struct bundle *before, const struct event *e,
+                              const struct bundle *after)
+{
+    for (unsigned i = 0; i < before->n_payments; i++) {
+        enum proof is = after->payment[i].proof;
+        if (before->payment[i].proof != is && !is_proof(rules, &before->payment[i], e, is))
+            return "a proof is what the provider said";
+    }
+    for (unsigned i = 0; i < before->n_refunds; i++) {
+        const struct refund *was = &before->refund[i];
+        if (was->state == REFUND_FAILED || after->refund[i].state != REFUND_FAILED) continue;
+        if (was->uncertain || e->answer.outcome != OUTCOME_REFUSED || e->answer.method != CALL_REFUND)
+            return "a refund has failed only when it was surely refused";
     }
     return NULL;
 }
@@ -286,20 +309,18 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
 const char *step_law(const struct rules *rules, const struct bundle *before, const struct event *e,
                      const struct bundle *after, const struct step *out)
 {
-    if (out->n_events > STEP_MAX || out->n_traces > STEP_MAX || out->n_calls > STEP_MAX)
-        return "lists have room";
+    if (out->n_events > STEP_MAX || out->n_traces > STEP_MAX || out->n_calls > STEP_MAX) return "lists have room";
     if (out->refusal != REFUSAL_NONE)
-        return memcmp(before, after, sizeof *after) || out->changed || out->n_events || out->n_calls ||
-                       out->n_traces || out->payments_changed || out->refunds_changed ||
-                       out->stock != STOCK_STAY
+        return memcmp(before, after, sizeof *after) || out->changed || out->n_events || out->n_calls || out->n_traces ||
+                       out->payments_changed || out->refunds_changed || out->stock != STOCK_STAY
                    ? "a refusal changes nothing"
                    : NULL;
-    if (!out->changed && memcmp(&before->order, &after->order, sizeof after->order))
-        return "a changed order is told";
+    if (!out->changed && memcmp(&before->order, &after->order, sizeof after->order)) return "a changed order is told";
     if ((out->payments_changed || out->refunds_changed || out->n_events || out->stock) && !out->changed)
         return "every change is fenced by the order's version";
     const char *broken = path_law(before, after, out);
     if (!broken) broken = rows_law(before, e, after, out);
     if (!broken) broken = calls_law(e, rules, after, out);
+    if (!broken) broken = proofs_law(rules, before, e, after);
     return broken ? broken : bundle_law(rules, after);
 }
