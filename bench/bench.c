@@ -6,6 +6,7 @@
 #include "load.h"
 #include "own_server.h"
 #include "shell/flags.h"
+#include "shell/help.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,10 +208,7 @@ int bench_main(int argc, char **argv)
     };
     struct flag_input in = {.argc = argc, .argv = argv, .flags = flags, .words = words, .words_max = 1};
     char why[FLAG_WHY_SIZE];
-    if (!flags_read(&in, why)) {
-        (void)fprintf(stderr, "till bench: %s\n", why);
-        return 2;
-    }
+    if (!flags_read(&in, why)) return usage_error("bench", why);
     b.name = in.n_words == 1 ? words[0] : "";
     bool known = strcmp(b.name, "place") == 0 || strcmp(b.name, "noop") == 0;
     if (!known || (url[0] && !url_read(&b, url))) {

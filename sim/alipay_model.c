@@ -472,7 +472,7 @@ static bool model_submit(struct channel *c, const struct call *call, struct str 
     struct flight *f = &flights[i];
     *f = (struct flight){.call = *call, .epoch = node_epoch(w->node), .asked_ms = w->now_ms, .node_asked_ms = node_ms,
                          .fate = draw_fate(w), .left = 2};
-    f->answer = (struct answer){.payment_key = call->payment_key, .refund_key = call->refund_key, .channel = call->channel,
+    f->answer = (struct answer){.payment_key = call->payment_key, .refund_key = call->refund_key, .on_demand = call->on_demand, .channel = call->channel,
                                 .method = call->method, .asked_ms = node_ms};
     l->in_flight++;
     int64_t deadline_ms = w->now_ms + w->c.rules.call_deadline_ms;
@@ -512,7 +512,7 @@ static const struct channel_ops OPS = {
 
 // --- The buyer's side
 
-bool trade_scan(struct ledger *l, struct trade *t)
+bool model_scan(struct ledger *l, struct trade *t)
 {
     trade_age(l, t);
     if (t->state == TRADE_WAITING) return true;
@@ -523,11 +523,11 @@ bool trade_scan(struct ledger *l, struct trade *t)
     return true;
 }
 
-bool trade_pay(struct ledger *l, struct trade *t)
+bool model_pay(struct ledger *l, struct trade *t)
 {
     struct world *w = l->w;
     if (t->state == TRADE_PAID) return true;
-    if (!trade_scan(l, t)) return false;
+    if (!model_scan(l, t)) return false;
     t->state = TRADE_PAID;
     t->paid_ms = w->now_ms;
     t->captured_fen = t->amount_fen;

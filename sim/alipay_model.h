@@ -62,8 +62,8 @@ bool create_is_under_way(const struct ledger *l, uint64_t order_key);
 bool refund_is_under_way(const struct ledger *l);
 
 // The buyer's side. False: the wallet refused.
-bool trade_scan(struct ledger *l, struct trade *t);
-bool trade_pay(struct ledger *l, struct trade *t);
+bool model_scan(struct ledger *l, struct trade *t);
+bool model_pay(struct ledger *l, struct trade *t);
 
 // The node's side of a notification: what became of it. `token` is what was sent along.
 void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged);

@@ -35,9 +35,9 @@ static struct letter *letter_take(void)
     return NULL;
 }
 
-static struct str text_of(struct letter *l, unsigned i, const char *fmt, unsigned n)
+static struct str text_of(struct letter *l, unsigned i, const char *word, unsigned n)
 {
-    (void)snprintf(l->text[i], sizeof l->text[i], fmt, n);
+    (void)snprintf(l->text[i], sizeof l->text[i], "%s%u", word, n);
     return str_of(l->text[i]);
 }
 
@@ -49,14 +49,14 @@ static void letter_write_placing(struct world *w, struct letter *l, const struct
     *wish = (struct order_wish){.channel = s->by_any ? CHANNEL_ANY : CHANNEL_ALIPAY,
                                 .policy = (enum policy)(a->client % 4),
                                 .pay_within_ms = s->pay_within_ms};
-    wish->text.buyer = text_of(l, 0, "client%u", a->client);
-    if (a->numbered) wish->text.merchant_order_no = text_of(l, 1, "number%u", a->client);
+    wish->text.buyer = text_of(l, 0, "client", a->client);
+    if (a->numbered) wish->text.merchant_order_no = text_of(l, 1, "number", a->client);
     if (s->by_amount) {
         wish->amount_fen = s->amount_fen;
         wish->text.currency = STR("CNY");
         wish->text.subject = STR("something");
     } else if (s->by_cart) {
-        wish->cart = text_of(l, 2, "cart%u", a->client);
+        wish->cart = text_of(l, 2, "cart", a->client);
     } else {
         for (unsigned i = 0; i < s->n_lines; i++)
             l->lines[i] = (struct line){.sku = str_of(SKU_NAMES[s->sku[i]]), .quantity = s->quantity[i]};
@@ -97,7 +97,7 @@ static void letter_write(struct world *w, struct letter *l, const struct act *a,
         break;
     case ACT_CART_PUT:
         r->kind = REQUEST_CART_PUT;
-        r->cart.cart = text_of(l, 2, "cart%u", a->client);
+        r->cart.cart = text_of(l, 2, "cart", a->client);
         r->cart.sku = str_of(SKU_NAMES[a->sku]);
         r->cart.quantity = a->quantity;
         break;
@@ -146,7 +146,7 @@ static unsigned act_make(struct world *w, const struct act *a, int64_t at_ms)
     if (c->n_acts == ACTS_MAX) return ACTS_MAX - 1;
     unsigned index = c->n_acts++;
     c->acts[index] = *a;
-    world_plan(w, at_ms, act_send, index, 0, 0);
+    if (at_ms != INT64_MAX) world_plan(w, at_ms, act_send, index, 0, 0);
     return index;
 }
 
@@ -371,7 +371,7 @@ static void buyer_scans(struct world *w, struct happening *h)
 {
     struct trade *t = &w->ledger->trades[h->a];
     if (w->healing) return;
-    bool ok = trade_scan(w->ledger, t);
+    bool ok = model_scan(w->ledger, t);
     world_tell(w, "a buyer scans the code of %s: %s", name_of(w, 'P', t->payment_key), ok ? "the cashier opens" : "refused");
 }
 
@@ -381,7 +381,7 @@ static void buyer_pays(struct world *w, struct happening *h)
     if (w->healing || t->state == TRADE_PAID) return;
     struct seen_order *o = seen_find(w, t->order_key);
     bool late = o && w->now_ms >= o->expires_ms;
-    bool ok = trade_pay(w->ledger, t);
+    bool ok = model_pay(w->ledger, t);
     if (late) world_reached(w, SCENE_SCANNED_AFTER_DEADLINE);
     if (!ok && t->state == TRADE_CLOSED && t->closed_ms < t->expires_ms) world_reached(w, SCENE_CLOSE_BEFORE_PAY);
     world_tell(w, "a buyer pays %s: %s", name_of(w, 'P', t->payment_key), ok ? "paid" : "refused");

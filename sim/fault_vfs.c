@@ -53,7 +53,7 @@ static struct {
     uint64_t ops, crash_at;
     bool dead;
     enum disk_fault fault;
-    bool fault_hit;
+    bool fault_hit, lies;
 } disk;
 
 // --- Bytes
@@ -302,6 +302,7 @@ static int file_sync(sqlite3_file *base, int flags)
     struct handle *h = handle_of(base);
     (void)flags;
     if (disk.dead) return SQLITE_IOERR_FSYNC;
+    if (disk.lies) return SQLITE_OK;
     if (power_fails()) {
         if (random_chance(&disk.stream, 500)) file_synced(h->f);
         return SQLITE_IOERR_FSYNC;
@@ -635,6 +636,11 @@ void disk_fail(enum disk_fault fault)
 bool disk_fault_hit(void)
 {
     return disk.fault_hit;
+}
+
+void disk_lies(bool lies)
+{
+    disk.lies = lies;
 }
 
 // --- Images

@@ -44,6 +44,7 @@ unsigned disk_revive(enum disk_end end);
 // What goes wrong from now on: DISK_FULL until DISK_FINE is set, the others once.
 void disk_fail(enum disk_fault fault);
 bool disk_fault_hit(void); // whether that happened since disk_fail()
+void disk_lies(bool lies); // every sync does nothing and says it did: for testing the harness
 
 // Images of a whole idle disk, to begin many runs from.
 #define DISK_IMAGES 4

@@ -3,7 +3,7 @@
 #ifndef TILL_SIM_SIM_H
 #define TILL_SIM_SIM_H
 
-// Exit status: 0 nothing was violated, 1 something was, 2 wrong usage.
+// Takes the arguments behind the command's name. Exit status: 0 nothing was violated, 1 something was, 2 wrong usage.
 int sim_main(int argc, char **argv);
 
 #endif

@@ -4,11 +4,17 @@
 
 (function () {
   const T = window.till, el = T.el, say = T.say;
-  const MARKS = {placed: '…', awaiting_payment: '…', closing: '…', paid: '✓', cancelled: '×', error: '!'};
+  const MARKS = {placed: '⋯', awaiting_payment: '⋯', closing: '⋯', paid: '✓', cancelled: '×', error: '!'};
   const SCAN = {
     alipay: ['Scan with Alipay', '请用支付宝扫码付款'],
     wechatpay: ['Scan with WeChat', '请用微信扫码付款'],
     any: ['Scan with Alipay or WeChat', '请用支付宝或微信扫码付款'],
+  };
+  const WHY = {
+    timeout: ['It was not paid in time. ', '超时未付款，'],
+    buyer: ['The buyer cancelled it. ', '买家已取消，'],
+    merchant: ['The shop cancelled it. ', '商家已取消，'],
+    channel: ['The payment provider could not take it. ', '支付平台未能受理，'],
   };
   const order = decodeURIComponent(location.pathname.split('/')[2] || '');
   const clock = T.new_clock();
@@ -42,9 +48,9 @@
           '订单正在关闭。若您刚刚完成付款，请稍候，我们正在向支付平台确认。']);
     if (s.state === 'paid') return show_text(['Paid. Thank you!', '支付成功，谢谢！'], null);
     if (s.state === 'cancelled') {
-      const why = T.REASONS[s.reason];
-      return show_text(['This order is cancelled' + (why ? ': ' + why[0] : ''), '订单已取消' + (why ? '：' + why[1] : '')],
-        ['Please do not use its code any more.', '请勿再使用原付款码。']);
+      const why = WHY[s.reason] || ['', ''];
+      return show_text(['This order is cancelled', '订单已取消'],
+        [why[0] + 'Please do not use its code any more.', why[1] + '请勿再使用原付款码。']);
     }
     show_text(T.STATES[s.state] || [s.state, ''], null);
   }
@@ -65,7 +71,7 @@
   }
 
   function show_problem(p) {
-    T.say_problem(el('problem'), p);
+    T.say_problem(el('problem'), p.status === 404 ? null : p);
     if (p.status === 404) {
       shown = null;
       document.body.dataset.state = 'error';

@@ -5,7 +5,7 @@
 (function () {
   const T = window.till, el = T.el, make = T.make, say = T.say, call = T.call;
   const config = window.till_config || {};
-  const MARKS = {placed: '…', awaiting_payment: '…', closing: '…', paid: '✓', cancelled: '×'};
+  const MARKS = {placed: '⋯', awaiting_payment: '⋯', closing: '⋯', paid: '✓', cancelled: '×'};
   const EVENTS = ['order.placed', 'order.awaiting_payment', 'order.paid', 'order.closing', 'order.cancelled', 'payment.late',
     'payment.duplicate', 'payment.mismatch', 'refund.succeeded', 'refund.failed'];
   const KINDS = {state: '状态', half: '半消息', checkback: '回查', provider: '支付平台', notification: '通知', message: '消息',
@@ -163,6 +163,9 @@
       const o = await call('POST', '/v1/orders', {cart: cart_id, channel: channel}, {'Idempotency-Key': placing_key});
       placing_key = '';
       went_well('place');
+      cart = {items: [], amount: 0, currency: 'CNY'}; // as the server's now is
+      show_cart();
+      wants_view = true;
       location.hash = o.id;
     } catch (p) {
       failed('place', p);
@@ -176,9 +179,10 @@
 
   const clock = T.new_clock();
   let order = null, pay = null, followed = null, shown_id = '', asked_at = 0, qr_loads = 0, code_of = '';
+  let wants_view = false; // somebody asked for this order: bring it to where he looks
 
   function select() {
-    const id = decodeURIComponent(location.hash.slice(1));
+    const id = location.hash.slice(1);
     if (id === shown_id) return;
     if (followed) followed.stop();
     shown_id = id;
@@ -275,6 +279,8 @@
     el('check').hidden = !is_open && order.state !== 'closing';
     el('refund').hidden = !(order.state === 'paid' && order.refunded_amount < order.paid_amount);
     tick();
+    if (wants_view) el('scan').scrollIntoView({block: 'nearest'});
+    wants_view = false;
   }
 
   function clock_text(ms, with_ms) {
@@ -331,13 +337,18 @@
 
   function new_row(id) {
     const li = make('li'), button = make('button');
-    const r = {li: li, what: make('span', 'what'), state: make('span', 'badge'), time: make('span', 'small dim number'), amount: make('span', 'number')};
+    const upper = make('span'), lower = make('span');
+    const r = {li: li, what: make('span', 'what'), state: make('span', 'badge'), time: make('span', 'small dim number'),
+      amount: make('span', 'amount number')};
     button.type = 'button';
     button.addEventListener('click', function () {
+      wants_view = true;
       location.hash = id;
-      el('order').scrollIntoView({block: 'nearest'});
+      if (id === shown_id && order) show_order();
     });
-    button.append(r.what, r.state, r.time, r.amount);
+    upper.append(r.what, r.amount);
+    lower.append(r.time, r.state);
+    button.append(upper, lower);
     li.append(button);
     li.dataset.order = id;
     return r;

@@ -15,8 +15,7 @@
 struct alipay {
     struct channel base; // first: a struct channel * is a struct alipay *
     struct alipay_app app;
-    char gateway[GATEWAY_MAX + 1], app_id[APP_ID_MAX + 1], seller_id[SELLER_ID_MAX + 1],
-        notify_url[URL_MAX + 1];
+    char gateway[GATEWAY_MAX + 1], app_id[APP_ID_MAX + 1], seller_id[SELLER_ID_MAX + 1], notify_url[URL_MAX + 1];
     struct crypto_key *app_key, *alipay_key;
     struct lane *lane;
     _Atomic unsigned n_unsigned; // answers whose signature was wrong
@@ -36,44 +35,44 @@ static void signature_complain(struct alipay *a)
 {
     unsigned n = atomic_fetch_add_explicit(&a->n_unsigned, 1, memory_order_relaxed) + 1;
     if ((n & (n - 1)) == 0)
-        log_warn("alipay",
-                 "%u answers of the gateway had no good signature: is alipay_public_key_file Alipay's?", n);
+        log_warn("alipay", "%u answers of the gateway had no good signature: is alipay_public_key_file Alipay's?", n);
 }
 
-static void alipay_judge(void *ctx, const struct call *call, const struct call_reply *reply,
-                         struct answer *answer, struct buf *text)
+static void alipay_judge(void *ctx, const struct call *call, const struct call_reply *reply, struct answer *answer,
+                         struct buf *text)
 {
     struct alipay *a = ctx;
     alipay_answer(&a->app, call, reply, answer, text);
-    if (answer->outcome == OUTCOME_UNKNOWN && strcmp(answer->detail, "bad signature") == 0)
-        signature_complain(a);
+    if (answer->outcome == OUTCOME_UNKNOWN && strcmp(answer->detail, "bad signature") == 0) signature_complain(a);
 }
 
 static const struct lane_ops LANE_OPS = {alipay_build, alipay_judge};
 
 // --- What the engine asks for
 
-static bool alipay_channel_submit(struct channel *c, const struct call *call, struct str subject,
-                                  int64_t now_ms)
+static bool alipay_channel_submit(struct channel *c, const struct call *call, struct str subject, int64_t now_ms)
 {
     struct alipay *a = (struct alipay *)c;
     return lane_submit(a->lane, call, subject, now_ms);
 }
 
-static enum notice_verdict alipay_channel_judge(struct channel *c, const struct notice_in *in,
-                                                struct notice *out)
+static enum notice_verdict alipay_channel_judge(struct channel *c, const struct notice_in *in, struct notice *out)
 {
     const struct alipay *a = (const struct alipay *)c;
     return alipay_notice(&a->app, in->body, out);
 }
 
-static void alipay_channel_free(struct channel *c)
+static void alipay_free(struct alipay *a)
 {
-    struct alipay *a = (struct alipay *)c;
     lane_close(a->lane);
     crypto_key_free(a->app_key);
     crypto_key_free(a->alipay_key);
     free(a);
+}
+
+static void alipay_channel_free(struct channel *c)
+{
+    alipay_free((struct alipay *)c);
 }
 
 static const struct channel_ops CHANNEL_OPS = {
@@ -91,8 +90,7 @@ static const struct channel_ops CHANNEL_OPS = {
 // --- Opening
 
 // Visible ASCII only: these go into URLs and signed text as they are.
-static bool copy_option(const char *name, const char *value, bool required, char *out, size_t size,
-                        char why[200])
+static bool copy_option(const char *name, const char *value, bool required, char *out, size_t size, char why[200])
 {
     struct str s = str_of(value);
     if (required && s.n == 0) {
@@ -145,15 +143,14 @@ static bool keys_load(struct alipay *a, const struct alipay_options *o, char why
         return false;
     }
     if (!crypto_same_pair(a->app_key, a->alipay_key)) return true;
-    (void)snprintf(
-        why, 200, "%s",
-        "alipay.alipay_public_key_file holds the public half of your own application key; it must be "
-        "Alipay's public key, shown in its console once yours is uploaded");
+    (void)snprintf(why, 200, "%s",
+                   "alipay.alipay_public_key_file holds the public half of your own application key; it must be "
+                   "Alipay's public key, shown in its console once yours is uploaded");
     return false;
 }
 
-struct channel *alipay_open(const struct alipay_options *options, struct caller *caller,
-                            struct answer_sink *sink, const uint8_t secret[ID_SECRET_SIZE], char why[200])
+struct channel *alipay_open(const struct alipay_options *options, struct caller *caller, struct answer_sink *sink,
+                            const uint8_t secret[ID_SECRET_SIZE], char why[200])
 {
     struct alipay *a = calloc(1, sizeof *a);
     (void)snprintf(why, 200, "%s", "alipay: out of memory or lanes");
@@ -173,6 +170,6 @@ struct channel *alipay_open(const struct alipay_options *options, struct caller 
         why[0] = 0;
         return &a->base;
     }
-    alipay_channel_free(&a->base);
+    alipay_free(a);
     return NULL;
 }

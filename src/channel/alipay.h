@@ -18,7 +18,7 @@ struct alipay_options {  // all borrowed for the time of alipay_open(); NULL is 
 // `sink` is copied. `secret` is the store's: it makes the numbers and tells ours from others. The caller must
 // outlive the channel. NULL with a reason to be read by whoever wrote the configuration; it names options,
 // never key material.
-struct channel *alipay_open(const struct alipay_options *options, struct caller *caller,
-                            struct answer_sink *sink, const uint8_t secret[ID_SECRET_SIZE], char why[200]);
+struct channel *alipay_open(const struct alipay_options *options, struct caller *caller, struct answer_sink *sink,
+                            const uint8_t secret[ID_SECRET_SIZE], char why[200]);
 
 #endif

@@ -267,8 +267,8 @@ static void judge_refund_query(const struct alipay_app *app, const struct call *
         say(a, OUTCOME_DONE, FACT_REFUND_DONE);
 }
 
-static void judge_success(const struct alipay_app *app, const struct call *call, const json_t *node,
-                          struct answer *a, struct buf *text)
+static void judge_success(const struct alipay_app *app, const struct call *call, const json_t *node, struct answer *a,
+                          struct buf *text)
 {
     take_trade_no(a, node);
     switch (call->method) {
@@ -304,8 +304,7 @@ static void judge_business(enum call_method method, struct str word, struct answ
 {
     static const char *const their_fault[] = {"", "SYSTEM_ERROR", "unknow-error", NULL};
     // The number has a trade: someone scanned, or even paid, the code of an earlier, unheard answer.
-    static const char *const has_trade[] = {"TRADE_HAS_SUCCESS", "TRADE_HAS_CLOSE", "CONTEXT_INCONSISTENT",
-                                            NULL};
+    static const char *const has_trade[] = {"TRADE_HAS_SUCCESS", "TRADE_HAS_CLOSE", "CONTEXT_INCONSISTENT", NULL};
     // Money may have moved under this refund number, only not this much.
     static const char *const has_refund[] = {"DISCORDANT_REPEAT_REQUEST", NULL};
     bool no_trade = str_eq(word, STR("TRADE_NOT_EXIST"));
@@ -359,8 +358,7 @@ static void judge_failure(const struct call *call, struct str code, const json_t
 // --- The whole
 
 // Every success repeats our number; only "no such refund" may come without.
-static bool is_about_us(const struct alipay_app *app, const struct call *call, const json_t *node,
-                        bool success)
+static bool is_about_us(const struct alipay_app *app, const struct call *call, const json_t *node, bool success)
 {
     char number[ID_TEXT_SIZE];
     id_format(app->secret, "", call->payment_key, number);
@@ -368,8 +366,8 @@ static bool is_about_us(const struct alipay_app *app, const struct call *call, c
     return !success || (call->method == CALL_REFUND_QUERY && is_blank(node, "refund_status"));
 }
 
-static void judge_node(const struct alipay_app *app, const struct call *call, const json_t *node,
-                       struct answer *a, struct buf *text)
+static void judge_node(const struct alipay_app *app, const struct call *call, const json_t *node, struct answer *a,
+                       struct buf *text)
 {
     struct str code = field(node, "code");
     bool success = str_eq(code, STR("10000"));
@@ -392,8 +390,8 @@ static void node_name(enum call_method method, char out[64])
         if (*p == '.') *p = '_';
 }
 
-static void judge_root(const struct alipay_app *app, const struct call *call, struct str body,
-                       const json_t *root, struct answer *a, struct buf *text)
+static void judge_root(const struct alipay_app *app, const struct call *call, struct str body, const json_t *root,
+                       struct answer *a, struct buf *text)
 {
     char name[64];
     struct str raw, sign = field(root, "sign");

@@ -113,13 +113,11 @@ static bool field_is(const struct form *f, const char *name, const char *value)
 // is.
 static bool is_ambiguous(const struct form *f)
 {
-    static const char *const believed[] = {
-        "&app_id=",       "&seller_id=",    "&out_trade_no=", "&trade_no=",
-        "&total_amount=", "&trade_status=", "&gmt_payment=",  "&refund_fee="};
+    static const char *const believed[] = {"&app_id=",       "&seller_id=",    "&out_trade_no=", "&trade_no=",
+                                           "&total_amount=", "&trade_status=", "&gmt_payment=",  "&refund_fee="};
     for (unsigned i = 0; i < f->n; i++)
         for (size_t k = 0; k < sizeof believed / sizeof believed[0]; k++)
-            if (memmem(f->field[i].value.p, f->field[i].value.n, believed[k], strlen(believed[k])))
-                return true;
+            if (memmem(f->field[i].value.p, f->field[i].value.n, believed[k], strlen(believed[k]))) return true;
     return false;
 }
 
@@ -128,8 +126,8 @@ static bool is_signed(const struct alipay_app *app, const struct form *f, bool w
     struct alipay_param signed_fields[FIELDS_MAX];
     unsigned n = 0;
     for (unsigned i = 0; i < f->n; i++) {
-        bool dropped = str_eq(f->field[i].name, STR("sign")) ||
-                       (!with_sign_type && str_eq(f->field[i].name, STR("sign_type")));
+        bool dropped =
+            str_eq(f->field[i].name, STR("sign")) || (!with_sign_type && str_eq(f->field[i].name, STR("sign_type")));
         if (!dropped) signed_fields[n++] = f->field[i];
     }
     struct buf canonical = {0};

@@ -116,8 +116,7 @@ static void add_expiry(const struct call *call, int64_t now_ms, struct buf *json
     json_kz(json, "time_expire", at);
     int64_t left_ms = call->expires_ms - now_ms;
     int64_t minutes = left_ms > 0 ? (left_ms - 1) / 60000 + 1 : 1;
-    (void)snprintf(life, sizeof life, "%" PRId64 "m",
-                   minutes < CODE_LIFE_MAX_MIN ? minutes : CODE_LIFE_MAX_MIN);
+    (void)snprintf(life, sizeof life, "%" PRId64 "m", minutes < CODE_LIFE_MAX_MIN ? minutes : CODE_LIFE_MAX_MIN);
     json_kz(json, "qr_code_timeout_express", life);
 }
 
@@ -132,8 +131,8 @@ static void add_create(const struct call *call, struct str subject, int64_t now_
     buf_free(&clean);
 }
 
-static void biz_content(const struct alipay_app *app, const struct call *call, struct str subject,
-                        int64_t now_ms, struct buf *json)
+static void biz_content(const struct alipay_app *app, const struct call *call, struct str subject, int64_t now_ms,
+                        struct buf *json)
 {
     json_open(json, '{');
     add_number(app, "out_trade_no", call->payment_key, json);
@@ -211,8 +210,8 @@ static unsigned common_params(const struct alipay_app *app, const struct call *c
     return n;
 }
 
-static void write_url(const struct alipay_app *app, const struct alipay_param *params, unsigned n,
-                      struct str sign, struct buf *url)
+static void write_url(const struct alipay_app *app, const struct alipay_param *params, unsigned n, struct str sign,
+                      struct buf *url)
 {
     buf_z(url, app->gateway);
     buf_char(url, strchr(app->gateway, '?') ? '&' : '?');
@@ -236,8 +235,8 @@ bool alipay_request(const struct alipay_app *app, const struct call *call, struc
     unsigned n = common_params(app, call, timestamp, params);
     params[n++] = (struct alipay_param){STR("biz_content"), buf_view(&content)};
     alipay_canonical(params, n, &canonical);
-    bool ok = !content.failed && !canonical.failed &&
-              crypto_rsa2_sign(app->app_key, buf_view(&canonical), &sign) && !sign.failed;
+    bool ok = !content.failed && !canonical.failed && crypto_rsa2_sign(app->app_key, buf_view(&canonical), &sign) &&
+              !sign.failed;
     if (ok) {
         out->is_post = true;
         write_url(app, params, n, buf_view(&sign), &out->url);

@@ -203,6 +203,7 @@ static struct answer answer_blank(const struct job *j)
     return (struct answer){
         .payment_key = j->call.payment_key,
         .refund_key = j->call.refund_key,
+        .on_demand = j->call.on_demand,
         .channel = j->call.channel,
         .method = j->call.method,
         .outcome = OUTCOME_UNKNOWN,
@@ -300,8 +301,7 @@ static bool easy_prepare(struct job *j)
     if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_USERAGENT, USER_AGENT);
     if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POST, 1L);
     if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)r->body.n);
-    if (rc == CURLE_OK && r->is_post)
-        rc = curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
+    if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
     // Plain http is for sandboxes on this machine: never through a proxy that the environment names.
     if (rc == CURLE_OK && strncmp(r->url.p, "http:", 5) == 0) rc = curl_easy_setopt(e, CURLOPT_PROXY, "");
     if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -546,8 +546,8 @@ static void curl_start(void)
 
 static bool options_are_good(const struct caller_options *o)
 {
-    return o->signers >= 1 && o->signers <= CALLER_SIGNERS_MAX && o->max_calls >= 1 &&
-           o->max_in_flight >= 1 && o->deadline_ms >= 1;
+    return o->signers >= 1 && o->signers <= CALLER_SIGNERS_MAX && o->max_calls >= 1 && o->max_in_flight >= 1 &&
+           o->deadline_ms >= 1;
 }
 
 // Signals are for the main thread.
@@ -615,8 +615,7 @@ void caller_free(struct caller *c)
 
 // --- Lanes
 
-struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx,
-                       const struct answer_sink *sink)
+struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx, const struct answer_sink *sink)
 {
     struct lane *l = calloc(1, sizeof *l);
     if (!l) return NULL;

@@ -57,8 +57,7 @@ struct str call_reply_header(const struct call_reply *reply, const char *name);
 // never changes.
 struct lane_ops {
     // `now_ms` is Till's clock. False: it cannot be built; the answer is "unknown" and nothing was sent.
-    bool (*build)(void *ctx, const struct call *call, struct str subject, int64_t now_ms,
-                  struct call_request *out);
+    bool (*build)(void *ctx, const struct call *call, struct str subject, int64_t now_ms, struct call_request *out);
     // Any status, any bytes. `a` comes with keys, channel, method; fills outcome, fact and what belongs to
     // them. Texts the answer borrows (code) go into `text`, which lives until the answer is posted.
     void (*judge)(void *ctx, const struct call *call, const struct call_reply *reply, struct answer *a,
@@ -72,8 +71,7 @@ void caller_free(struct caller *c);
 
 // `ops` and `ctx` must outlive the lane; the sink is copied, is called on the loop thread and must not block.
 // NULL when there are too many lanes or memory is out.
-struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx,
-                       const struct answer_sink *sink);
+struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx, const struct answer_sink *sink);
 // As channel_ops.submit. Any thread, never blocks.
 bool lane_submit(struct lane *l, const struct call *call, struct str subject, int64_t now_ms);
 // Calls still open are answered "unknown" ("shutdown") before it returns; after it `ctx` and the sink are not

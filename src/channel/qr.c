@@ -75,8 +75,8 @@ static bool write_png(const QRcode *code, png_structp png, png_infop info, png_b
     const png_uint_32 pixels = (png_uint_32)(modules * scale);
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_write_fn(png, out, png_to_buf, png_flush_nothing);
-    png_set_IHDR(png, info, pixels, pixels, 1, PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, pixels, pixels, 1, PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
     png_write_info(png, info);
     for (int y = 0; y < modules * scale; y++) {
@@ -122,11 +122,10 @@ bool qr_svg(struct str text, struct buf *out)
     QRcode *code = encode(text);
     if (!code) return false;
     int n = width_with_quiet(code);
-    buf_printf(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-        "shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0 0h%dv%dH0z\"/><path stroke=\"#000\" d=\"",
-        SVG_WIDTH, SVG_WIDTH, n, n, n, n);
+    buf_printf(out,
+               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+               "shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0 0h%dv%dH0z\"/><path stroke=\"#000\" d=\"",
+               SVG_WIDTH, SVG_WIDTH, n, n, n, n);
     add_runs(code, out);
     buf_z(out, "\"/></svg>\n");
     return finish(code, before, true, out);

@@ -88,20 +88,30 @@ static size_t say(struct trace *t, size_t at, struct str words)
     return at;
 }
 
-// What a person did and why, in the trace's fixed room: cut between characters, never inside one.
+// How many of n bytes are whole characters (UTF-8): a text that was cut may end inside one.
+static size_t whole_characters(const char *p, size_t n)
+{
+    size_t start = n;
+    while (start > 0 && ((unsigned char)p[start - 1] & 0xc0) == 0x80) start--;
+    if (start == 0) return 0;
+    unsigned char lead = (unsigned char)p[--start];
+    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    return start + length <= n ? start + length : start;
+}
+
+// What a person did and why, in the trace's fixed room.
 static void trace_say(struct trace *t, struct str verb, struct str note)
 {
     size_t n = say(t, 0, verb);
-    if (note.n > 0) n = say(t, say(t, n, STR(": ")), note);
-    if (n + 1 == sizeof t->detail) // full: the last character may be cut off in its middle
-        while (n > 0 && ((unsigned char)t->detail[n - 1] & 0x80)) n--;
+    if (note.n > 0) n = whole_characters(t->detail, say(t, say(t, n, STR(": ")), note));
     t->detail[n] = 0;
 }
 
-static void call_out(struct run *r, const struct payment *p, enum call_method method)
+static struct call *call_out(struct run *r, const struct payment *p, enum call_method method)
 {
     assert(r->out->n_calls < STEP_MAX);
-    r->out->calls[r->out->n_calls++] = (struct call){
+    struct call *c = &r->out->calls[r->out->n_calls++];
+    *c = (struct call){
         .channel = p->channel,
         .method = method,
         .order_key = r->o->key,
@@ -110,6 +120,7 @@ static void call_out(struct run *r, const struct payment *p, enum call_method me
         .total_fen = p->amount_fen,
         .expires_ms = p->expires_ms,
     };
+    return c;
 }
 
 static void payment_touch(struct run *r, const struct payment *p)
@@ -181,7 +192,7 @@ static bool order_is_payable(const struct order *o)
 
 // --- Owing and asking
 
-// 1, 2, 4 ... 64 s, a quarter to and fro by the row's own key, so that a provider that comes back is not stormed.
+// 2, 4, 8 ... 64 s, a quarter to and fro by the row's own key, so that a provider that comes back is not stormed.
 static int64_t backoff_ms(uint64_t key, uint32_t tries)
 {
     int64_t base_ms = INT64_C(1000) << (tries < 6 ? tries : 6);
@@ -196,10 +207,22 @@ static void owe(struct run *r, struct payment *p, enum call_method method, int64
     payment_touch(r, p);
 }
 
+// How long a code made now may live: as long as the window, within what a provider allows.
+static int64_t code_expiry_ms(const struct run *r)
+{
+    int64_t expires_ms = r->o->expires_ms;
+    if (expires_ms > r->now_ms + r->rules->code_max_life_ms) expires_ms = r->now_ms + r->rules->code_max_life_ms;
+    if (expires_ms < r->now_ms + r->rules->code_min_life_ms) expires_ms = r->now_ms + r->rules->code_min_life_ms;
+    return expires_ms;
+}
+
 // Asks now. The row goes on owing the answer: when none comes, it is asked again.
 static void ask(struct run *r, struct payment *p, enum call_method method)
 {
     p->tries++;
+    // A code that was long in coming needs a later end. Never an earlier one: an ask that was not answered may have
+    // made a code with the end it named.
+    if (method == CALL_CREATE && code_expiry_ms(r) > p->expires_ms) p->expires_ms = code_expiry_ms(r);
     owe(r, p, method, r->now_ms + r->rules->call_deadline_ms + backoff_ms(p->key, p->tries));
     call_out(r, p, method);
 }
@@ -210,9 +233,9 @@ static void refund_ask(struct run *r, struct refund *f, const struct payment *p)
     f->tries++;
     f->due_ms = r->now_ms + r->rules->call_deadline_ms + backoff_ms(f->key, f->tries);
     refund_touch(r, f);
-    call_out(r, p, f->owes);
-    struct call *c = &r->out->calls[r->out->n_calls - 1];
+    struct call *c = call_out(r, p, f->owes);
     c->amount_fen = f->amount_fen;
+    c->total_fen = p->captured_fen;
     c->refund_key = f->key;
     // A capture is sent back by the system at most once, so its own number serves: the same after any crash.
     c->number_key = f->cause == CAUSE_MERCHANT ? f->key : p->key;
@@ -228,16 +251,13 @@ static void payment_add(struct run *r, enum channel_id channel)
     uint32_t n = 0;
     for (unsigned k = 0; k < i; k++)
         if (r->b->payment[k].n > n) n = r->b->payment[k].n;
-    int64_t expires_ms = r->o->expires_ms;
-    if (expires_ms > r->now_ms + r->rules->code_max_life_ms) expires_ms = r->now_ms + r->rules->code_max_life_ms;
-    if (expires_ms < r->now_ms + r->rules->code_min_life_ms) expires_ms = r->now_ms + r->rules->code_min_life_ms;
     *p = (struct payment){
         .key = r->next_key++,
         .channel = channel,
         .n = n + 1,
         .amount_fen = r->o->amount_fen,
         .created_ms = r->now_ms,
-        .expires_ms = expires_ms,
+        .expires_ms = code_expiry_ms(r),
     };
     r->out->payments_added |= BIT(i);
     payment_move(r, p, PAYMENT_CREATING);
@@ -335,6 +355,7 @@ static void refund_owe(struct run *r, struct refund *f, enum call_method method,
 static void refund_refused(struct run *r, struct refund *f, struct payment *p)
 {
     if (f->uncertain) {
+        f->absents = 0;
         refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
     } else if (f->cause == CAUSE_MERCHANT) {
         refund_end(r, f, p, REFUND_FAILED);
@@ -344,19 +365,46 @@ static void refund_refused(struct run *r, struct refund *f, struct payment *p)
     }
 }
 
+#define ABSENTS_ENOUGH     3
+#define REFUND_WAIT_MAX_MS (3600 * INT64_C(1000))
+
+// A refund that is being worked on is asked about at growing distances: half its age, from ten seconds to an hour.
+static int64_t refund_wait_ms(const struct run *r, const struct refund *f)
+{
+    int64_t wait_ms = (r->now_ms - f->created_ms) / 2;
+    if (wait_ms > REFUND_WAIT_MAX_MS) wait_ms = REFUND_WAIT_MAX_MS;
+    return wait_ms > r->rules->refund_query_ms ? wait_ms : r->rules->refund_query_ms;
+}
+
+static void refund_wait(struct run *r, struct refund *f)
+{
+    f->tries = 0;
+    refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + refund_wait_ms(r, f));
+}
+
+// A provider that does not know a refund may only be slow to. Asked often enough, it never arrived: offer it again,
+// under the same number.
+static void refund_absent(struct run *r, struct refund *f, struct payment *p)
+{
+    if (++f->absents < ABSENTS_ENOUGH) {
+        refund_wait(r, f);
+        return;
+    }
+    f->absents = 0;
+    f->uncertain = false;
+    refund_owe(r, f, CALL_REFUND, r->now_ms);
+    refund_ask(r, f, p);
+}
+
 static void on_refund_answer(struct run *r, struct refund *f, struct payment *p, const struct answer *a)
 {
     if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_DONE) {
         refund_end(r, f, p, REFUND_SUCCEEDED);
     } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ACCEPTED) {
-        refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
-    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABSENT && f->tries >= 3) {
-        // Asked often and long enough: it never arrived. Offer it again under the same number.
-        f->uncertain = false;
-        refund_owe(r, f, CALL_REFUND, r->now_ms);
-        refund_ask(r, f, p);
+        f->absents = 0;
+        refund_wait(r, f);
     } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABSENT) {
-        refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
+        refund_absent(r, f, p);
     } else if (a->outcome == OUTCOME_REFUSED && a->method == CALL_REFUND) {
         refund_refused(r, f, p);
     } else {
@@ -411,7 +459,6 @@ static void money_is_late(struct run *r, struct payment *p)
 
 static void money_in(struct run *r, struct payment *p, const struct answer *a)
 {
-    if (p->captured_fen > 0) return; // told again
     money_record(r, p, a);
     if (p->captured_fen != p->amount_fen) {
         payment_move(r, p, PAYMENT_MISMATCHED);
@@ -430,29 +477,38 @@ static void money_in(struct run *r, struct payment *p, const struct answer *a)
     }
 }
 
-// Captured and given back by the provider itself: both are entered, so that our books equal its ledger.
-static void money_came_and_went(struct run *r, struct payment *p, const struct answer *a)
+static void refund_by_provider(struct run *r, struct payment *p, int64_t amount_fen)
 {
-    if (p->captured_fen > 0) return;
-    money_record(r, p, a);
-    p->refunded_fen = p->captured_fen;
-    payment_move(r, p, PAYMENT_REFUNDED);
     assert(r->b->n_refunds < BUNDLE_REFUNDS);
     unsigned i = r->b->n_refunds++;
     struct refund *f = &r->b->refund[i];
     *f = (struct refund){
         .key = r->next_key++,
         .payment_key = p->key,
-        .state = REFUND_SUCCEEDED,
         .cause = CAUSE_PROVIDER,
-        .amount_fen = p->captured_fen,
+        .amount_fen = amount_fen,
         .created_ms = r->now_ms,
-        .finished_ms = r->now_ms,
-        .due_ms = TIME_NEVER,
     };
     r->out->refunds_added |= BIT(i);
-    refund_touch(r, f);
-    emit(r, EVENT_REFUND_SUCCEEDED, p, f, f->amount_fen);
+    p->refunding_fen += amount_fen;
+    if (p->state == PAYMENT_CAPTURED || p->state == PAYMENT_HELD) payment_move(r, p, PAYMENT_REFUNDING);
+    refund_end(r, f, p, REFUND_SUCCEEDED);
+}
+
+// All of the money went back at the provider: by a refund of ours that was not heard of, or by the provider itself
+// (a cancel that raced the payment, its console). Entered either way, so that our books equal its ledger.
+static void money_came_and_went(struct run *r, struct payment *p, const struct answer *a)
+{
+    if (p->captured_fen == 0) {
+        money_record(r, p, a);
+        payment_move(r, p, p->captured_fen == p->amount_fen ? PAYMENT_CAPTURED : PAYMENT_MISMATCHED);
+    }
+    for (unsigned i = 0; i < r->b->n_refunds; i++) {
+        struct refund *f = &r->b->refund[i];
+        if (f->payment_key == p->key && f->state == REFUND_PENDING) refund_end(r, f, p, REFUND_SUCCEEDED);
+    }
+    int64_t rest_fen = p->captured_fen - p->refunded_fen;
+    if (rest_fen > 0) refund_by_provider(r, p, rest_fen);
     order_settle(r);
 }
 
@@ -488,13 +544,22 @@ static void order_arm_check(struct run *r, int64_t from_ms, enum last_seen seen)
     r->out->changed = true;
 }
 
-// One check-back has its answer, and it was not "paid".
-static void order_checked(struct run *r, enum last_seen seen)
+static enum last_seen seen_by(const struct answer *a)
+{
+    return a->fact == FACT_WAITING ? SEEN_UNPAID_TRADE : SEEN_NO_TRADE;
+}
+
+// One check-back has its answer, and it was not "paid". An answer that could not be had counts for nothing, and one
+// that somebody asked for ends no window.
+static void order_checked(struct run *r, const struct answer *a)
 {
     const struct checkback *c = &r->rules->checkback;
-    r->o->n_checks++;
+    enum last_seen seen = seen_by(a);
+    if (a->outcome != OUTCOME_DONE) return;
+    r->o->n_checks += !a->on_demand;
     r->out->changed = true;
     trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+    if (a->on_demand) return;
     if (c->max > 0 && r->o->n_checks >= c->max)
         order_close(r, REASON_TIMEOUT);
     else
@@ -506,22 +571,17 @@ static void order_checked(struct run *r, enum last_seen seen)
 static void on_create_answer(struct run *r, struct payment *p, const struct answer *a)
 {
     if (p->state != PAYMENT_CREATING) return; // closing already: the code is never shown, and is watched
-    switch (a->outcome) {
-    case OUTCOME_DONE:
+    if (a->outcome == OUTCOME_DONE && a->fact == FACT_CODE) {
         p->code = a->code;
         payment_move(r, p, PAYMENT_WAITING);
         if (r->o->state == ORDER_PLACED) order_move(r, ORDER_AWAITING_PAYMENT);
         order_arm_check(r, r->now_ms, SEEN_NOTHING);
-        break;
-    case OUTCOME_REFUSED: {
+    } else if (a->outcome == OUTCOME_REFUSED) {
         // Refused at the first asking there is no code. After an unknown one there may be.
-        bool certain = p->tries <= 1;
-        if (certain) payment_prove(r, p, PROOF_REFUSED);
+        if (p->tries <= 1) payment_prove(r, p, PROOF_REFUSED);
         order_close(r, REASON_CHANNEL);
-        break;
-    }
-    case OUTCOME_UNKNOWN:
-    case OUTCOME_0: owe(r, p, CALL_CREATE, r->now_ms + backoff_ms(p->key, p->tries)); break;
+    } else {
+        owe(r, p, CALL_CREATE, r->now_ms + backoff_ms(p->key, p->tries));
     }
 }
 
@@ -549,33 +609,35 @@ static void on_closing_answer(struct run *r, struct payment *p, const struct ans
     }
 }
 
-static enum last_seen seen_by(const struct answer *a)
-{
-    if (a->outcome != OUTCOME_DONE) return SEEN_NOTHING;
-    return a->fact == FACT_WAITING ? SEEN_UNPAID_TRADE : SEEN_NO_TRADE;
-}
-
 static void on_waiting_answer(struct run *r, struct payment *p, const struct answer *a)
 {
     if (a->method != CALL_QUERY) return;
     if (a->outcome == OUTCOME_DONE && a->fact == FACT_CLOSED) payment_prove(r, p, PROOF_PROVIDER_CLOSED);
-    if (order_is_payable(r->o)) order_checked(r, seen_by(a));
+    if (order_is_payable(r->o)) order_checked(r, a);
 }
 
 static bool tells_of_money(const struct answer *a)
 {
-    return a->outcome == OUTCOME_DONE && (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED);
+    return a->outcome == OUTCOME_DONE && a->captured_fen > 0 &&
+           (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED);
+}
+
+// Whether it says anything about this attempt's money that is not in our books.
+static bool is_news(const struct payment *p, const struct answer *a)
+{
+    return p->captured_fen == 0 || (a->fact == FACT_PAID_AND_REFUNDED && p->refunded_fen < p->captured_fen);
 }
 
 static void on_money(struct run *r, struct payment *p, const struct answer *a)
 {
     bool by_check = a->method == CALL_QUERY && order_is_payable(r->o);
+    if (!is_news(p, a)) return;
     if (a->fact == FACT_PAID)
         money_in(r, p, a);
     else
         money_came_and_went(r, p, a);
     if (by_check && r->o->state == ORDER_PAID) {
-        r->o->n_checks++;
+        r->o->n_checks += !a->on_demand;
         trace(r, TRACE_CHECKBACK)->answer =
             checkback_commits_when_paid(r->o->policy) ? ANSWER_COMMIT : ANSWER_ROLLBACK;
     }
@@ -614,7 +676,7 @@ static void on_answer(struct run *r)
     trace_answer(r, TRACE_PROVIDER, a);
     if (a->method == CALL_REFUND || a->method == CALL_REFUND_QUERY) {
         struct refund *f = refund_find(r->b, a->refund_key);
-        if (f && f->state == REFUND_PENDING) on_refund_answer(r, f, p, a);
+        if (f && f->payment_key == p->key && f->state == REFUND_PENDING) on_refund_answer(r, f, p, a);
     } else if (tells_of_money(a)) {
         on_money(r, p, a);
     } else if (a->method == CALL_CREATE) {
@@ -631,7 +693,7 @@ static void on_notice(struct run *r)
 {
     const struct answer *a = &r->e->answer;
     struct payment *p = payment_find(r->b, a->payment_key);
-    if (!p || !tells_of_money(a) || p->captured_fen > 0) return;
+    if (!p || !tells_of_money(a) || !is_news(p, a)) return;
     trace_answer(r, TRACE_NOTIFICATION, a);
     on_money(r, p, a);
 }
@@ -651,21 +713,33 @@ static void on_place(struct run *r)
 
 static void check_back(struct run *r)
 {
-    order_arm_check(r, r->now_ms, SEEN_NOTHING); // should no answer come
-    for (unsigned i = 0; i < r->b->n_payments; i++)
-        if (r->b->payment[i].state == PAYMENT_WAITING) call_out(r, &r->b->payment[i], CALL_QUERY);
+    r->o->check_ms = TIME_NEVER; // a code that comes arms it
+    r->out->changed = true;
+    for (unsigned i = 0; i < r->b->n_payments; i++) {
+        if (r->b->payment[i].state != PAYMENT_WAITING) continue;
+        (void)call_out(r, &r->b->payment[i], CALL_QUERY);
+        order_arm_check(r, r->now_ms, SEEN_NOTHING); // should no answer come
+    }
 }
 
-// A code lives shorter than a long window: a new one is made when it dies, and the old one is asked about until proven.
-static void renew_codes(struct run *r)
+// A code lives shorter than a long window: when it dies it is asked about until proven, like any other.
+static void retire_codes(struct run *r)
 {
-    unsigned n = r->b->n_payments;
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (p->state != PAYMENT_WAITING || r->now_ms < p->expires_ms) continue;
-        payment_close(r, p);
-        if (r->b->n_payments < BUNDLE_PAYMENTS_TO_RENEW) payment_add(r, p->channel);
+        if (p->state == PAYMENT_WAITING && r->now_ms >= p->expires_ms) payment_close(r, p);
     }
+}
+
+// While an order awaits payment at a channel it has a code that can be paid, or one in the making: a dead one, one that
+// was closed over there, or one that brought the wrong amount, is followed by another, if the window leaves it time.
+static void order_keep_payable(struct run *r)
+{
+    if (r->o->state != ORDER_AWAITING_PAYMENT || r->o->channel == CHANNEL_ANY) return;
+    if (r->now_ms + r->rules->code_min_life_ms > r->o->expires_ms || r->b->n_payments >= BUNDLE_PAYMENTS_TO_RENEW) return;
+    for (unsigned i = 0; i < r->b->n_payments; i++)
+        if (r->b->payment[i].state == PAYMENT_CREATING || r->b->payment[i].state == PAYMENT_WAITING) return;
+    payment_add(r, r->o->channel);
 }
 
 static void on_due(struct run *r)
@@ -675,7 +749,7 @@ static void on_due(struct run *r)
             order_close(r, REASON_TIMEOUT);
         } else {
             if (r->now_ms >= r->o->check_ms) check_back(r);
-            renew_codes(r);
+            retire_codes(r);
         }
     }
     for (unsigned i = 0; i < r->b->n_payments; i++) {
@@ -702,9 +776,8 @@ static void on_cancel(struct run *r)
 static void on_check(struct run *r)
 {
     for (unsigned i = 0; i < r->b->n_payments; i++) {
-        struct payment *p = &r->b->payment[i];
-        if (p->state == PAYMENT_WAITING) call_out(r, p, CALL_QUERY);
-        if (p->state == PAYMENT_CREATING || p->state == PAYMENT_CLOSING) ask(r, p, p->owes);
+        const struct payment *p = &r->b->payment[i];
+        if (p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING) call_out(r, p, CALL_QUERY)->on_demand = true;
     }
 }
 
@@ -760,9 +833,18 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     struct run r = {.rules = rules, .b = b, .o = &b->order, .e = e, .now_ms = e->now_ms, .next_key = e->fresh_key, .out = out};
     switch (e->kind) {
     case EV_PLACE: on_place(&r); break;
-    case EV_DUE: on_due(&r); break;
-    case EV_ANSWER: on_answer(&r); break;
-    case EV_NOTICE: on_notice(&r); break;
+    case EV_DUE:
+        on_due(&r);
+        order_keep_payable(&r);
+        break;
+    case EV_ANSWER:
+        on_answer(&r);
+        order_keep_payable(&r);
+        break;
+    case EV_NOTICE:
+        on_notice(&r);
+        order_keep_payable(&r);
+        break;
     case EV_CANCEL: on_cancel(&r); break;
     case EV_CHECK: on_check(&r); break;
     case EV_REFUND: on_refund(&r); break;
@@ -785,6 +867,7 @@ bool order_price(const struct line *lines, unsigned n, int64_t *amount_fen)
     int64_t sum = 0;
     for (unsigned i = 0; i < n; i++) {
         int64_t part;
+        if (lines[i].quantity < 1 || lines[i].quantity > LINE_QUANTITY_MAX) return false;
         if (__builtin_mul_overflow(lines[i].price_fen, lines[i].quantity, &part)) return false;
         if (__builtin_add_overflow(sum, part, &sum)) return false;
     }

@@ -149,7 +149,7 @@ struct order {
     // version it showed. ORDER_STATE_0: not answered yet.
     enum order_state reply_state;
     uint32_t reply_version;
-    uint32_t n_checks; // check-backs answered
+    uint32_t n_checks; // check-backs the provider answered
     int64_t amount_fen;
     int64_t paid_fen;     // money that belongs to this order: its first matching capture
     int64_t refunded_fen; // of that money, given back for good
@@ -185,8 +185,9 @@ struct refund {
     enum refund_state state;
     enum refund_cause cause;
     enum call_method owes; // CALL_REFUND or CALL_REFUND_QUERY while pending
-    uint32_t tries;  // asks in a row without a word
-    bool uncertain;  // an earlier ask may have moved the money unheard: "refused" alone is no end
+    uint32_t tries;   // asks in a row without a word
+    uint32_t absents; // queries in a row that found no such refund
+    bool uncertain;   // an earlier ask may have moved the money unheard: "refused" alone is no end
     int64_t amount_fen;
     int64_t created_ms, finished_ms;
     int64_t due_ms;
@@ -245,6 +246,7 @@ struct answer {
     int64_t captured_fen; // FACT_PAID, FACT_PAID_AND_REFUNDED: what the buyer's order was charged
     char provider_trade_no[PROVIDER_NO_SIZE];
     struct str code;       // FACT_CODE
+    bool on_demand;        // as in the call
     char detail[64];       // the provider's own word (sub_code), for people
 };
 
@@ -297,8 +299,9 @@ struct call {
     uint64_t refund_key; // CALL_REFUND, CALL_REFUND_QUERY: the row
     uint64_t number_key; // the same two: the key whose text is the refund number
     int64_t amount_fen;  // of the trade, or of the refund
-    int64_t total_fen;   // of the trade, in refunds
+    int64_t total_fen;   // of the trade; in refunds, what it captured
     int64_t expires_ms;  // CALL_CREATE
+    bool on_demand;      // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
 };
 
 enum refusal {

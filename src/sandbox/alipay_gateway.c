@@ -26,9 +26,12 @@ static bool required_are_there(struct call *c)
     static const struct {
         const char *name, *sub_code;
     } required[] = {
-        {"method", "isv.missing-method"},       {"app_id", "isv.missing-app-id"},
-        {"sign_type", "isv.missing-signature-type"}, {"sign", "isv.missing-signature"},
-        {"timestamp", "isv.missing-timestamp"}, {"version", "isv.missing-version"},
+        {"method", "isv.missing-method"},
+        {"app_id", "isv.missing-app-id"},
+        {"sign_type", "isv.missing-signature-type"},
+        {"sign", "isv.missing-signature"},
+        {"timestamp", "isv.missing-timestamp"},
+        {"version", "isv.missing-version"},
     };
     for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
         if (params_get(c->params, required[i].name).n) continue;
@@ -42,7 +45,8 @@ static bool required_are_there(struct call *c)
 
 static bool is_one_of(struct str s, const char *a, const char *b)
 {
-    return s.n == 0 || (s.n == strlen(a) && strncasecmp(s.p, a, s.n) == 0) || (s.n == strlen(b) && strncasecmp(s.p, b, s.n) == 0);
+    return s.n == 0 || (s.n == strlen(a) && strncasecmp(s.p, a, s.n) == 0) ||
+           (s.n == strlen(b) && strncasecmp(s.p, b, s.n) == 0);
 }
 
 static bool common_are_good(struct call *c)
@@ -110,17 +114,19 @@ static void answer_unavailable(struct answer *a, int status)
     a->status = status;
     a->content_type = "text/html;charset=utf-8";
     buf_clear(&a->body);
-    buf_z(&a->body, "<html><head><title>Service Unavailable</title></head><body><h1>Service Unavailable</h1></body></html>\n");
+    buf_z(&a->body,
+          "<html><head><title>Service Unavailable</title></head><body><h1>Service Unavailable</h1></body></html>\n");
 }
 
-static void gateway_answer(struct sandbox *s, const struct http_exchange *x, const struct gateway_fate *fate, struct answer *a)
+static void gateway_answer(struct sandbox *s, const struct http_exchange *x, const struct gateway_fate *fate,
+                           struct answer *a)
 {
     char why[160], key_name[KEY_NAME_MAX];
     struct params params;
     struct buf object = {0};
     struct call c = {.sandbox = s, .params = &params, .now_ms = clock_now_ms(s->clock), .out = &object};
     bool readable = params_read(&params, x->query, x->body, why);
-    key_name_make(readable ? params_get(&params, "method") : (struct str){0}, key_name);
+    key_name_make(params_get(&params, "method"), key_name); // what was read before the fault counts
     if (readable)
         call_run(&c, fate);
     else

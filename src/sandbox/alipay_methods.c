@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/timetext.h"
 #include "sandbox/alipay_methods.h"
+#include "base/timetext.h"
 #include "sandbox/alipay_notice.h"
 #include "sandbox/trades.h"
 #include <arpa/inet.h>
@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DAY_MS            (INT64_C(24) * 3600 * 1000)
-#define CODE_LIFE_MS      (INT64_C(2) * 3600 * 1000) // whatever is asked for, nobody can scan it later
-#define TRADE_LIFE_MS     (INT64_C(3) * 3600 * 1000) // face to face, when neither timeout_express nor time_expire is sent
-#define CANCEL_WITHIN_MS  DAY_MS
-#define EXPRESS_MAX_MS    (15 * DAY_MS)
+#define DAY_MS           (INT64_C(24) * 3600 * 1000)
+#define CODE_LIFE_MS     (INT64_C(2) * 3600 * 1000) // whatever is asked for, nobody can scan it later
+#define TRADE_LIFE_MS    (INT64_C(3) * 3600 * 1000) // face to face, when neither timeout_express nor time_expire is sent
+#define CANCEL_WITHIN_MS DAY_MS
+#define EXPRESS_MAX_MS   (15 * DAY_MS)
 
 // --- Response objects
 
@@ -124,7 +124,8 @@ static bool is_number(const char *z)
 {
     if (!z[0]) return false;
     for (; *z; z++)
-        if (!((*z >= '0' && *z <= '9') || (*z >= 'A' && *z <= 'Z') || (*z >= 'a' && *z <= 'z') || *z == '_')) return false;
+        if (!((*z >= '0' && *z <= '9') || (*z >= 'A' && *z <= 'Z') || (*z >= 'a' && *z <= 'z') || *z == '_'))
+            return false;
     return true;
 }
 
@@ -183,8 +184,9 @@ static enum lookup trade_named(struct call *c, struct named_trade *n)
         refuse_parameter(c, "out_trade_no or trade_no is required");
         return LOOKUP_BAD;
     }
-    bool found = n->trade_no[0] ? ledger_trade_by_no(c->sandbox->ledger, SANDBOX_ALIPAY, n->trade_no, &n->trade)
-                                : ledger_trade_by_number(c->sandbox->ledger, SANDBOX_ALIPAY, n->out_trade_no, &n->trade);
+    bool found = n->trade_no[0]
+                     ? ledger_trade_by_no(c->sandbox->ledger, SANDBOX_ALIPAY, n->trade_no, &n->trade)
+                     : ledger_trade_by_number(c->sandbox->ledger, SANDBOX_ALIPAY, n->out_trade_no, &n->trade);
     return found ? LOOKUP_FOUND : LOOKUP_NONE;
 }
 
@@ -294,7 +296,8 @@ static const char *read_notify_url(const struct call *c, struct code *code)
     if (url.n > URL_MAX) return "notify_url is at most 256 characters";
     memcpy(code->notify_url, url.n ? url.p : "", url.n);
     code->notify_url[url.n] = 0;
-    if (url.n && !notify_url_is_good(code->notify_url)) return "notify_url: this sandbox notifies loopback addresses only";
+    if (url.n && !notify_url_is_good(code->notify_url))
+        return "notify_url: this sandbox notifies loopback addresses only";
     return NULL;
 }
 
@@ -321,8 +324,12 @@ static bool number_is_free(struct call *c, const struct code *code)
         alipay_refuse_business(c, "ACQ.CONTEXT_INCONSISTENT", "a trade of this number exists with other terms");
         return false;
     case TRADE_PAID:
-    case TRADE_FINISHED: alipay_refuse_business(c, "ACQ.TRADE_HAS_SUCCESS", "the trade of this number is paid"); return false;
-    case TRADE_CLOSED: alipay_refuse_business(c, "ACQ.TRADE_HAS_CLOSE", "the trade of this number is closed"); return false;
+    case TRADE_FINISHED:
+        alipay_refuse_business(c, "ACQ.TRADE_HAS_SUCCESS", "the trade of this number is paid");
+        return false;
+    case TRADE_CLOSED:
+        alipay_refuse_business(c, "ACQ.TRADE_HAS_CLOSE", "the trade of this number is closed");
+        return false;
     }
     return false;
 }
@@ -600,12 +607,9 @@ static const struct {
     const char *name;
     void (*run)(struct call *c);
 } METHODS[] = {
-    {"alipay.trade.precreate", precreate},
-    {"alipay.trade.query", query},
-    {"alipay.trade.close", close_trade},
-    {"alipay.trade.cancel", cancel},
-    {"alipay.trade.refund", refund},
-    {"alipay.trade.fastpay.refund.query", refund_query},
+    {"alipay.trade.precreate", precreate}, {"alipay.trade.query", query},
+    {"alipay.trade.close", close_trade},   {"alipay.trade.cancel", cancel},
+    {"alipay.trade.refund", refund},       {"alipay.trade.fastpay.refund.query", refund_query},
 };
 #define N_METHODS (sizeof METHODS / sizeof METHODS[0])
 

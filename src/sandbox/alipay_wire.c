@@ -92,8 +92,8 @@ bool params_read(struct params *p, struct str query, struct str body, char why[1
     qsort(p->list, p->n, sizeof p->list[0], param_order);
     for (unsigned i = 1; i < p->n; i++)
         if (str_eq(p->list[i - 1].name, p->list[i].name)) {
-            (void)snprintf(why, 160, "parameter %.*s is there twice", (int)(p->list[i].name.n > 40 ? 0 : p->list[i].name.n),
-                           p->list[i].name.p);
+            (void)snprintf(why, 160, "parameter %.*s is there twice",
+                           (int)(p->list[i].name.n > 40 ? 0 : p->list[i].name.n), p->list[i].name.p);
             return false;
         }
     return true;

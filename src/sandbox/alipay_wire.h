@@ -20,7 +20,8 @@ struct params {
     struct buf text;
 };
 
-// Each is named once, over query and body together; false with a reason that can be told to the sender.
+// Each is named once, over query and body together; false with a reason that can be told to the sender (then `p` holds
+// what was read so far; it must be freed in either case).
 bool params_read(struct params *p, struct str query, struct str body, char why[160]);
 void params_free(struct params *p);
 struct str params_get(const struct params *p, const char *name); // empty when absent
@@ -30,8 +31,8 @@ void params_sign_text(const struct params *p, bool keep_empty, struct buf *out);
 // As merchants' SDKs differ there: once without the empty values, then with them.
 bool params_verify(const struct params *p, const struct crypto_key *key);
 
-void form_encode(struct buf *out, struct str s);  // application/x-www-form-urlencoded
-void html_escape(struct buf *out, struct str s);  // & < > " '
+void form_encode(struct buf *out, struct str s); // application/x-www-form-urlencoded
+void html_escape(struct buf *out, struct str s); // & < > " '
 
 bool yuan_parse(struct str s, int64_t *fen); // "88", "88.8", "88.88", from 0.01 to 100000000
 void yuan_write(struct buf *out, int64_t fen);

@@ -84,7 +84,8 @@ bool faults_read(struct faults *f, struct str text, struct json_fault *fault)
 static void write_rate(struct buf *out, const char *name, double rate)
 {
     char text[32];
-    // Not "%g" alone: the reader of the stored text takes numbers of JSON only, and 17 digits give the same double back.
+    // Not "%g" alone: the reader of the stored text takes numbers of JSON only, and 17 digits give the same double
+    // back.
     int n = snprintf(text, sizeof text, "%.17g", rate);
     for (int digits = 1; digits < 17; digits++) {
         char shorter[32];

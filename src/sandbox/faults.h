@@ -31,11 +31,11 @@ bool faults_read(struct faults *f, struct str text, struct json_fault *fault);
 void faults_write(const struct faults *f, struct buf *out); // all members
 
 struct gateway_fate {
-    bool unavailable;   // 503, nothing executed
-    bool executes;      // false only with error or hangs
-    bool hangs;         // never answers in time
-    bool error;         // executed or not, the answer says it failed
-    bool error_is_acq;  // ACQ.SYSTEM_ERROR rather than 20000
+    bool unavailable;  // 503, nothing executed
+    bool executes;     // false only with error or hangs
+    bool hangs;        // never answers in time
+    bool error;        // executed or not, the answer says it failed
+    bool error_is_acq; // ACQ.SYSTEM_ERROR rather than 20000
     int64_t delay_ms;
 };
 struct gateway_fate faults_gateway_draw(const struct faults *f, uint64_t n);

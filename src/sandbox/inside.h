@@ -58,7 +58,7 @@ struct sandbox {
 };
 
 // sandbox.c
-void sandbox_values_store(struct sandbox *s); // counters, if they changed; the lock is held
+void sandbox_values_store(struct sandbox *s);   // counters, if they changed; the lock is held
 void answer_json(struct answer *a, int status); // a->body holds the text
 void answer_problem(struct answer *a, int status, const char *code, const char *detail, const char *pointer);
 void answer_release(struct answer *a); // hands it to the server, after its delay; HTTP thread, outside the lock
@@ -71,7 +71,7 @@ void alipay_gateway_request(struct sandbox *s, const struct http_exchange *x, st
 
 // devclock.c
 void devclock_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
-bool devclock_restore(struct sandbox *s); // at opening, with the lock held
+bool devclock_restore(struct sandbox *s);                        // at opening, with the lock held
 void devclock_forget(struct sandbox *s, const struct answer *a); // its client went away, or the end has come
 void devclock_free(struct sandbox *s);
 

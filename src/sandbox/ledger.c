@@ -77,8 +77,8 @@ static const char *const SQL[N_STATEMENTS] = {
     [S_ROLLBACK] = "ROLLBACK",
     [S_CODE_ADD] = "INSERT INTO code VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [S_CODE_FIND] = "SELECT " CODE_COLUMNS " FROM code c WHERE c.text = ?",
-    [S_CODE_LATEST] = "SELECT " CODE_COLUMNS
-                      " FROM code c WHERE c.channel = ? AND c.out_trade_no = ? ORDER BY c.id DESC LIMIT 1",
+    [S_CODE_LATEST] =
+        "SELECT " CODE_COLUMNS " FROM code c WHERE c.channel = ? AND c.out_trade_no = ? ORDER BY c.id DESC LIMIT 1",
     [S_CODES_KILL] = "UPDATE code SET killed = 1 WHERE channel = ? AND out_trade_no = ?",
     [S_TRADE_ADD] = "INSERT INTO trade VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
     [S_TRADE_SAVE] = "UPDATE trade SET state = ?2, refunded_fen = ?3, paid_ms = ?4, closed_ms = ?5, refund_ms = ?6"

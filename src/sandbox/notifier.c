@@ -8,12 +8,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SLOTS            16u
-#define CONNECT_MS       2000L
-#define ANSWER_MS        5000L
-#define REPLY_MAX        64u // of the answer's body; more is no `success` anyway
-#define SLEEP_MAX_MS     60000
-#define MINUTE_MS        INT64_C(60000)
+#define SLOTS        16u
+#define CONNECT_MS   2000L
+#define ANSWER_MS    5000L
+#define REPLY_MAX    64u // of the answer's body; more is no `success` anyway
+#define SLEEP_MAX_MS 60000
+#define MINUTE_MS    INT64_C(60000)
 
 // Before the second attempt, the third, ...
 static const int64_t GAPS_MS[] = {0,

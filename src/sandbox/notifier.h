@@ -14,7 +14,7 @@ bool notifier_start(struct notifier *n);
 void notifier_stop(struct notifier *n); // what is in flight stays owed
 void notifier_free(struct notifier *n); // NULL allowed
 
-void notifier_wake(struct notifier *n);                    // any thread
-unsigned notifier_in_flight(const struct notifier *n);     // with the ledger locked
+void notifier_wake(struct notifier *n);                // any thread
+unsigned notifier_in_flight(const struct notifier *n); // with the ledger locked
 
 #endif

@@ -58,8 +58,8 @@ static void trade_no_make(int64_t now_ms, char out[33])
 
 // --- Notifications
 
-static void notice_store(struct sandbox *s, const struct trade *t, const char *out_biz_no, bool forged, const char *notify_id,
-                         int64_t due_ms, enum notice_end end)
+static void notice_store(struct sandbox *s, const struct trade *t, const char *out_biz_no, bool forged,
+                         const char *notify_id, int64_t due_ms, enum notice_end end)
 {
     struct notice n = {.channel = t->code.channel, .due_ms = due_ms, .forged = forged};
     (void)snprintf(n.url, sizeof n.url, "%s", t->code.notify_url);

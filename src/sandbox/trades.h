@@ -10,7 +10,15 @@
 
 #include "sandbox/inside.h"
 
-enum refusal { REFUSAL_NONE, REFUSAL_PAID, REFUSAL_CLOSED, REFUSAL_EXPIRED, REFUSAL_KILLED, REFUSAL_OTHER_TERMS, REFUSAL_OTHER_WALLET };
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_PAID,
+    REFUSAL_CLOSED,
+    REFUSAL_EXPIRED,
+    REFUSAL_KILLED,
+    REFUSAL_OTHER_TERMS,
+    REFUSAL_OTHER_WALLET
+};
 const char *refusal_name(enum refusal r); // snake_case
 const char *refusal_text(enum refusal r);
 

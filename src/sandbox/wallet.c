@@ -119,7 +119,8 @@ static bool trade_of_number(struct sandbox *s, const struct wish *w, struct trad
     number[w->number.n] = 0;
     for (unsigned ch = 0; ch < SANDBOX_N_CHANNELS; ch++)
         if (!is_other_wallet(w, ch) && ledger_trade_by_number(s->ledger, ch, number, t)) return true;
-    answer_problem(a, 404, "unknown_trade", "no trade has this number; a code nobody scanned is no trade", "/out_trade_no");
+    answer_problem(a, 404, "unknown_trade", "no trade has this number; a code nobody scanned is no trade",
+                   "/out_trade_no");
     return false;
 }
 
@@ -277,9 +278,10 @@ static void faults_request(struct sandbox *s, const struct http_exchange *x, str
 
 static void show_page(struct answer *a)
 {
-    buf_z(&a->headers, "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
-                       "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-                       "connect-src 'self'; img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; form-action 'none'\r\n");
+    buf_z(&a->headers,
+          "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
+          "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+          "connect-src 'self'; img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; form-action 'none'\r\n");
     buf_add(&a->body, wallet_page, wallet_page_size);
     a->status = 200;
     a->content_type = "text/html;charset=utf-8";
@@ -308,8 +310,7 @@ void wallet_request(struct sandbox *s, const struct http_exchange *x, struct ans
     } else if (str_eq(path, STR("/wallet/trades"))) {
         if (allows(x, a, "GET, HEAD", get)) list_trades(s, x, a);
     } else if (str_starts(path, one_trade)) {
-        if (allows(x, a, "GET, HEAD", get))
-            show_trade(s, (struct str){path.p + one_trade.n, path.n - one_trade.n}, a);
+        if (allows(x, a, "GET, HEAD", get)) show_trade(s, (struct str){path.p + one_trade.n, path.n - one_trade.n}, a);
     } else if (str_eq(path, STR("/wallet/ledger"))) {
         if (allows(x, a, "GET, HEAD", get)) show_ledger(s, a);
     } else if (str_eq(path, STR("/wallet/faults"))) {

@@ -5,6 +5,7 @@
 #include "base/timetext.h"
 #include "port/clock.h"
 #include "shell/flags.h"
+#include "shell/help.h"
 #include "shell/service.h"
 #include "store/audit.h"
 #include <curl/curl.h>
@@ -123,7 +124,6 @@ static int audit(const char *path, const struct ledger *l, bool with_ledger, boo
 {
     struct audit_line lines[AUDIT_LINES_MAX];
     char why[200];
-    // 0: the store's own latest instant, since a test clock may be far ahead of ours.
     int n = audit_run(path, clock_real_ms(), GRACE_MS, with_ledger ? l->trades : NULL, l->n, lines, why);
     if (n < 0) {
         (void)fprintf(stderr, "till audit: %s\n", why);
@@ -150,15 +150,9 @@ int audit_command(int argc, char **argv)
     };
     struct flag_input in = {.argc = argc, .argv = argv, .flags = flags};
     char why[FLAG_WHY_SIZE], path_why[200];
-    if (!flags_read(&in, why)) {
-        (void)fprintf(stderr, "till audit: %s\n", why);
-        return 2;
-    }
+    if (!flags_read(&in, why)) return usage_error("audit", why);
     const char *path = store_path(url, path_why);
-    if (!path) {
-        (void)fprintf(stderr, "till audit: %s\n", path_why);
-        return 2;
-    }
+    if (!path) return usage_error("audit", path_why);
     struct ledger l = {0};
     int status = 1;
     if (sandbox[0] && !ledger_read(&l, sandbox))

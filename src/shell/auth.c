@@ -2,6 +2,7 @@
 #include "shell/auth.h"
 #include "base/crypto.h"
 #include "shell/flags.h"
+#include "shell/help.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -153,10 +154,7 @@ int auth_key_command(int argc, char **argv)
     };
     struct flag_input in = {.argc = argc, .argv = argv, .flags = flags, .words = words, .words_max = 2};
     char why[FLAG_WHY_SIZE], key[64];
-    if (!flags_read(&in, why)) {
-        (void)fprintf(stderr, "till key: %s\n", why);
-        return 2;
-    }
+    if (!flags_read(&in, why)) return usage_error("key", why);
     bool named = in.n_words == 2 && strcmp(words[0], "add") == 0 && strlen(words[1]) <= NAME_MAX_BYTES &&
                  strcspn(words[1], " \t\r\n#") == strlen(words[1]);
     if (!named || scope_of(scope) == SCOPE_NONE || !path[0]) {

@@ -552,7 +552,8 @@ int client_main(int argc, char **argv)
     int status = read_options(a, argc - 2, argv + 2, &o, &word);
     if (status) return status;
     if (!o.key) o.key = getenv("TILL_KEY");
-    if (o.key && (*o.key == 0 || !is_clean(o.key))) o.key = NULL;
+    if (o.key && *o.key == 0) o.key = NULL;
+    if (o.key && !is_clean(o.key)) return usage_error(noun, "TILL_KEY is not a key");
     if (!client_open(&c, o.url, o.key)) return 2;
     status = a->run(&c, &o, word);
     client_close(&c);

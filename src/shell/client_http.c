@@ -89,8 +89,7 @@ static struct curl_slist *headers_of(const struct client *c, bool has_body, cons
     return list;
 }
 
-static void prepare(struct client *c, const char *method, const char *url, const struct buf *body,
-                    struct buf *answer)
+static void prepare(struct client *c, const char *method, const char *url, const struct buf *body, struct buf *answer)
 {
     CURL *h = c->curl;
     curl_easy_reset(h);
@@ -108,8 +107,8 @@ static void prepare(struct client *c, const char *method, const char *url, const
     curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE, body ? (long)body->n : 0L);
 }
 
-bool client_ask(struct client *c, const char *method, const char *path, const struct buf *body,
-                const char *once, struct buf *answer)
+bool client_ask(struct client *c, const char *method, const char *path, const struct buf *body, const char *once,
+                struct buf *answer)
 {
     struct buf url = {0};
     size_t n = strlen(c->url);

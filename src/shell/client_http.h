@@ -17,8 +17,8 @@ void client_close(struct client *c);
 
 // One exchange. `path` begins with '/'; body NULL: none; `once` is the Idempotency-Key or NULL. True: the
 // answer was 2xx and its body is in `answer`. False: one line was written to stderr.
-bool client_ask(struct client *c, const char *method, const char *path, const struct buf *body,
-                const char *once, struct buf *answer);
+bool client_ask(struct client *c, const char *method, const char *path, const struct buf *body, const char *once,
+                struct buf *answer);
 
 // Adds `text` to a path or a query, percent-encoded.
 void client_escape(struct client *c, const char *text, struct buf *path);

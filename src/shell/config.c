@@ -70,11 +70,9 @@ static bool refuse_key(struct str full, struct str value, const char *origin, ch
     show_value(value, smells_secret(full), &line);
     buf_printf(&line, " (%s): allowed%s", origin, in_section ? " there" : " are the sections");
     for (size_t i = 0; i < config_n_keys; i++) {
-        if (in_section ? !str_eq(section, str_of(config_keys[i].section))
-                       : strcmp(last, config_keys[i].section) == 0)
+        if (in_section ? !str_eq(section, str_of(config_keys[i].section)) : strcmp(last, config_keys[i].section) == 0)
             continue;
-        buf_printf(&line, "%s%s", *last ? ", " : " ",
-                   in_section ? config_keys[i].name : config_keys[i].section);
+        buf_printf(&line, "%s%s", *last ? ", " : " ", in_section ? config_keys[i].name : config_keys[i].section);
         last = config_keys[i].section;
     }
     return finish_why(&line, why);
@@ -82,8 +80,8 @@ static bool refuse_key(struct str full, struct str value, const char *origin, ch
 
 // --- one value from one source
 
-static bool set(struct config *c, const struct key *k, struct str value, enum config_source source,
-                const char *origin, char why[CONFIG_WHY_SIZE])
+static bool set(struct config *c, const struct key *k, struct str value, enum config_source source, const char *origin,
+                char why[CONFIG_WHY_SIZE])
 {
     enum config_source *have = &c->source[k - config_keys];
     union {
@@ -118,19 +116,16 @@ static bool set_from_flag(void *ctx, const char *key, const char *value, char wh
     return set(ctx, k, str_of(value), FROM_FLAG, origin, why);
 }
 
-static bool read_flags(struct config *c, const struct config_input *in, const char **file,
-                       char why[CONFIG_WHY_SIZE])
+static bool read_flags(struct config *c, const struct config_input *in, const char **file, char why[CONFIG_WHY_SIZE])
 {
-    struct flag all[FLAGS_MAX] = {
-        {.name = "--config", .kind = FLAG_TEXT, .out = file, .allowed = "the path of a file"},
-        {.name = "--listen", .kind = FLAG_KEY, .key = "server.listen"}};
+    struct flag all[FLAGS_MAX] = {{.name = "--config", .kind = FLAG_TEXT, .out = file, .allowed = "the path of a file"},
+                                  {.name = "--listen", .kind = FLAG_KEY, .key = "server.listen"}};
     size_t n = 2;
     for (const struct flag *f = in->flags; f && f->name; f++) {
         if (n + 1 == FLAGS_MAX) break;
         all[n++] = *f;
     }
-    struct flag_input args = {
-        .argc = in->argc, .argv = in->argv, .flags = all, .set_key = set_from_flag, .ctx = c};
+    struct flag_input args = {.argc = in->argc, .argv = in->argv, .flags = all, .set_key = set_from_flag, .ctx = c};
     return flags_read(&args, why);
 }
 
@@ -167,8 +162,7 @@ static bool read_env_line(struct config *c, const char *line, char why[CONFIG_WH
     struct str given = {line, (size_t)(equals - line)}, value = str_of(equals + 1);
     for (size_t i = 0; i < config_n_keys; i++) {
         size_t n = env_name(&config_keys[i], name);
-        if (str_eq(given, (struct str){name, n}))
-            return set(c, &config_keys[i], value, FROM_ENVIRONMENT, name, why);
+        if (str_eq(given, (struct str){name, n})) return set(c, &config_keys[i], value, FROM_ENVIRONMENT, name, why);
     }
     if (!env_is_misspelt(given, key)) return true;
     (void)snprintf(name, sizeof name, "%.*s", (int)(given.n < KEY_MAX ? given.n : KEY_MAX), line);
@@ -239,8 +233,7 @@ static bool read_pair(struct ini *f, struct str line, char why[CONFIG_WHY_SIZE])
     unsigned *first = &f->first[k - config_keys];
     if (*first) {
         char what[160];
-        (void)snprintf(what, sizeof what, "%s.%s is given twice, first in line %u", k->section, k->name,
-                       *first);
+        (void)snprintf(what, sizeof what, "%s.%s is given twice, first in line %u", k->section, k->name, *first);
         return refuse_line(f, what, why);
     }
     *first = f->line;
@@ -250,8 +243,7 @@ static bool read_pair(struct ini *f, struct str line, char why[CONFIG_WHY_SIZE])
 static bool read_lines(struct config *c, const char *path, struct str rest, char why[CONFIG_WHY_SIZE])
 {
     struct ini f = {.c = c, .path = path};
-    if (str_starts(rest, STR("\xef\xbb\xbf")))
-        rest = (struct str){rest.p + 3, rest.n - 3}; // a byte order mark
+    if (str_starts(rest, STR("\xef\xbb\xbf"))) rest = (struct str){rest.p + 3, rest.n - 3}; // a byte order mark
     while (rest.n > 0) {
         const char *end = memchr(rest.p, '\n', rest.n);
         struct str line = {rest.p, end ? (size_t)(end - rest.p) : rest.n};
@@ -291,8 +283,8 @@ bool config_load(struct config *c, const struct config_input *in, char why[CONFI
     const char *file = NULL;
     *c = (struct config){0};
     // The strongest source first: it also names the file. A weaker one never replaces a stronger.
-    return set_defaults(c, in->is_dev, why) && read_flags(c, in, &file, why) &&
-           read_environment(c, in->envp, why) && (!file || read_file(c, file, why));
+    return set_defaults(c, in->is_dev, why) && read_flags(c, in, &file, why) && read_environment(c, in->envp, why) &&
+           (!file || read_file(c, file, why));
 }
 
 void config_free(struct config *c)
@@ -332,9 +324,9 @@ static bool needs_are_met(const struct need *needs, size_t n, char why[CONFIG_WH
     return true;
 }
 
-#define NEED(a, b)                                                                                           \
-    {                                                                                                        \
-        c->a, #a, c->b, #b                                                                                   \
+#define NEED(a, b)                                                                                                     \
+    {                                                                                                                  \
+        c->a, #a, c->b, #b                                                                                             \
     }
 
 static bool check_alipay(const struct config *c, char why[CONFIG_WHY_SIZE])
@@ -355,12 +347,11 @@ static bool check_alipay(const struct config *c, char why[CONFIG_WHY_SIZE])
     bool has_key = *c->alipay.alipay_public_key_file != 0, has_certs = *c->alipay.app_cert_file != 0;
     if (!needs_are_met(needs, COUNT(needs), why)) return false;
     if (*c->alipay.gateway == 0 || has_key != has_certs) return true;
-    (void)snprintf(
-        why, CONFIG_WHY_SIZE,
-        has_key ? "alipay.alipay_public_key_file: it and alipay.app_cert_file are both set: use the public "
-                  "key, or the three certificates"
-                : "alipay.alipay_public_key_file: \"\" is not allowed: alipay.gateway is set, which needs "
-                  "it or the three certificates");
+    (void)snprintf(why, CONFIG_WHY_SIZE,
+                   has_key ? "alipay.alipay_public_key_file: it and alipay.app_cert_file are both set: use the public "
+                             "key, or the three certificates"
+                           : "alipay.alipay_public_key_file: \"\" is not allowed: alipay.gateway is set, which needs "
+                             "it or the three certificates");
     return false;
 }
 

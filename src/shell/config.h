@@ -74,9 +74,8 @@ struct config_input {
     bool is_dev; // `till dev` has defaults of its own
     int argc;    // arguments behind the command's name
     char **argv;
-    char *const *envp; // may be NULL
-    const struct flag
-        *flags; // further flags of the command, may be NULL; --config and --listen are known already
+    char *const *envp;        // may be NULL
+    const struct flag *flags; // further flags of the command, may be NULL; --config and --listen are known already
 };
 
 // Fills `c` from all sources and checks each value. False: one line for people in `why`, naming the key, the

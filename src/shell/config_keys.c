@@ -9,17 +9,17 @@
 
 #define AT(field) offsetof(struct config, field)
 
-#define OPTIONAL_FILE                                                                                        \
-    {                                                                                                        \
-        .type = VALUE_FILE, .may_be_empty = true                                                             \
+#define OPTIONAL_FILE                                                                                                  \
+    {                                                                                                                  \
+        .type = VALUE_FILE, .may_be_empty = true                                                                       \
     }
-#define OPTIONAL_NAME                                                                                        \
-    {                                                                                                        \
-        .type = VALUE_NAME, .may_be_empty = true                                                             \
+#define OPTIONAL_NAME                                                                                                  \
+    {                                                                                                                  \
+        .type = VALUE_NAME, .may_be_empty = true                                                                       \
     }
-#define OPTIONAL_URL                                                                                         \
-    {                                                                                                        \
-        .type = VALUE_URL, .may_be_empty = true                                                              \
+#define OPTIONAL_URL                                                                                                   \
+    {                                                                                                                  \
+        .type = VALUE_URL, .may_be_empty = true                                                                        \
     }
 
 // Sections stay together, in the order they are shown. Lists of words are in the order of their enums.
@@ -83,13 +83,7 @@ const struct key config_keys[] = {
      "RocketMQ ACL: the access key, together with `broker.secret_key_file`"},
     {"broker", "secret_key_file", AT(broker.secret_key_file), OPTIONAL_FILE, "", NULL,
      "RocketMQ ACL: the file with the secret key"},
-    {"broker",
-     "tls",
-     AT(broker.tls),
-     {.type = VALUE_BOOL},
-     "false",
-     NULL,
-     "whether RocketMQ is reached over TLS"},
+    {"broker", "tls", AT(broker.tls), {.type = VALUE_BOOL}, "false", NULL, "whether RocketMQ is reached over TLS"},
 
     {"order",
      "pay_within",

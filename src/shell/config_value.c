@@ -125,8 +125,7 @@ static bool is_broker_url(struct str s)
     const char *question = s.n > 0 ? memchr(s.p, '?', s.n) : NULL;
     if (question) {
         struct str group = {question + 1, s.n - (size_t)(question - s.p) - 1};
-        if (!take_prefix(&group, STR("group=")) || group.n < 1 || group.n > 64 ||
-            !all_of(group, is_group_char))
+        if (!take_prefix(&group, STR("group=")) || group.n < 1 || group.n > 64 || !all_of(group, is_group_char))
             return false;
         s.n = (size_t)(question - s.p);
     }
@@ -363,15 +362,11 @@ void value_allowed(const struct value_rule *r, struct buf *out)
         duration_text(r->max, to);
         buf_printf(out, "a duration from %s to %s (500ms, 90s, 5m, 2h, 15d)", from, to);
         break;
-    case VALUE_NUMBER:
-        buf_printf(out, "a whole number from %lld to %lld", (long long)r->min, (long long)r->max);
-        break;
+    case VALUE_NUMBER: buf_printf(out, "a whole number from %lld to %lld", (long long)r->min, (long long)r->max); break;
     case VALUE_BOOL: buf_z(out, "true or false"); break;
     case VALUE_WORD: words_allowed(r->words, out); break;
     case VALUE_ADDRESS: buf_z(out, "host:port, as in 127.0.0.1:8080 or [::1]:8080"); break;
-    case VALUE_URL:
-        buf_z(out, "an http:// or https:// address without user and query, at most 255 bytes");
-        break;
+    case VALUE_URL: buf_z(out, "an http:// or https:// address without user and query, at most 255 bytes"); break;
     case VALUE_STORE_URL: buf_z(out, "sqlite:PATH or postgres://user@host/db"); break;
     case VALUE_BROKER_URL: buf_z(out, "embedded: or rocketmq://host:9876[;host:9876]?group=till"); break;
     case VALUE_CRON: buf_z(out, "6 or 7 Quartz fields, seconds first, as in 0 0/10 * ? * ?"); break;

@@ -27,8 +27,7 @@ const char *value_shown(const char *value, char out[SHOWN_SIZE])
     while (rest.n > 0 && n < SHOWN_SIZE - 10) {
         size_t len = str_utf8_len(rest);
         bool plain = len > 1 || (len == 1 && rest.p[0] >= 0x20 && rest.p[0] < 0x7f);
-        if (len == 2 && (unsigned char)rest.p[0] == 0xc2 && (unsigned char)rest.p[1] < 0xa0)
-            plain = false; // C1
+        if (len == 2 && (unsigned char)rest.p[0] == 0xc2 && (unsigned char)rest.p[1] < 0xa0) plain = false; // C1
         if (!plain) {
             out[n++] = '?';
             if (len == 0) len = 1;
@@ -53,8 +52,8 @@ static const struct flag *find_flag(const struct flag *flags, const char *name, 
 static bool refuse(const struct flag *f, const char *value, const char *allowed, char why[FLAG_WHY_SIZE])
 {
     char shown[SHOWN_SIZE];
-    (void)snprintf(why, FLAG_WHY_SIZE, "%s: %s is not allowed: expected %s", f->name,
-                   value_shown(value, shown), allowed);
+    (void)snprintf(why, FLAG_WHY_SIZE, "%s: %s is not allowed: expected %s", f->name, value_shown(value, shown),
+                   allowed);
     return false;
 }
 
@@ -66,8 +65,7 @@ static bool take_number(const struct flag *f, const char *value, char why[FLAG_W
         *(int64_t *)f->out = v;
         return true;
     }
-    (void)snprintf(allowed, sizeof allowed, "a whole number from %lld to %lld", (long long)f->min,
-                   (long long)f->max);
+    (void)snprintf(allowed, sizeof allowed, "a whole number from %lld to %lld", (long long)f->min, (long long)f->max);
     return refuse(f, value, allowed, why);
 }
 
@@ -85,8 +83,7 @@ static bool take_duration(const struct flag *f, const char *value, char why[FLAG
     return refuse(f, value, allowed, why);
 }
 
-static bool take_value(const struct flag_input *in, const struct flag *f, const char *value,
-                       char why[FLAG_WHY_SIZE])
+static bool take_value(const struct flag_input *in, const struct flag *f, const char *value, char why[FLAG_WHY_SIZE])
 {
     switch (f->kind) {
     case FLAG_SWITCH: return refuse(f, value, "no value: it is a switch", why);

@@ -12,9 +12,9 @@ struct command {
     const char *name, *brief, *usage, *text;
 };
 
-#define CLIENT_FLAGS                                                                                         \
-    "  --url URL            the server (http://127.0.0.1:8080)\n"                                            \
-    "  --key KEY            API key; better in the environment, as TILL_KEY\n"                               \
+#define CLIENT_FLAGS                                                                                                   \
+    "  --url URL            the server (http://127.0.0.1:8080)\n"                                                      \
+    "  --key KEY            API key; better in the environment, as TILL_KEY\n"                                         \
     "  --json               the server's own JSON\n"
 
 static const struct command COMMANDS[] = {
@@ -66,8 +66,7 @@ static const struct command COMMANDS[] = {
      "  --seed N                first seed\n"
      "  --runs N                how many seeds\n"
      "  --faults all|none|LIST  what goes wrong\n"},
-    {"order", "place, look at, cancel, refund orders of a running server",
-     "till order ACTION [ARGUMENTS] [FLAGS]",
+    {"order", "place, look at, cancel, refund orders of a running server", "till order ACTION [ARGUMENTS] [FLAGS]",
      "  list                          --state STATE, --buyer BUYER, --limit N, --cursor TEXT\n"
      "  show ID\n"
      "  timeline ID                   what happened to it, and why\n"
@@ -107,10 +106,9 @@ static const struct command COMMANDS[] = {
 
 static void write_overview(FILE *out)
 {
-    (void)fputs(
-        "Till takes orders, holds stock, gets orders paid by QR code, and otherwise cancels them in time.\n\n"
-        "usage: till COMMAND [ARGUMENTS] [FLAGS]\n\n",
-        out);
+    (void)fputs("Till takes orders, holds stock, gets orders paid by QR code, and otherwise cancels them in time.\n\n"
+                "usage: till COMMAND [ARGUMENTS] [FLAGS]\n\n",
+                out);
     for (size_t i = 0; i < N_COMMANDS; i++)
         (void)fprintf(out, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].brief);
     (void)fputs("\nBegin with `till dev`. Data goes to stdout, talk to stderr; exit status 0 done, 1 failed, "
@@ -152,8 +150,7 @@ bool help_write(const char *command, FILE *out)
 int usage_error(const char *command, const char *what)
 {
     bool has_name = command && *command;
-    (void)fprintf(stderr, "till: %s\ntry: till help%s%s\n", what, has_name ? " " : "",
-                  has_name ? command : "");
+    (void)fprintf(stderr, "till: %s (see: till help%s%s)\n", what, has_name ? " " : "", has_name ? command : "");
     return 2;
 }
 
@@ -177,7 +174,14 @@ static int end_output(void)
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
 }
 
-int help_main(int argc, char **argv)
+static int unknown_command(const char *word)
+{
+    char shown[SHOWN_SIZE], what[SHOWN_SIZE + 32];
+    (void)snprintf(what, sizeof what, "there is no command %s", value_shown(word, shown));
+    return usage_error("", what);
+}
+
+static int help_command(int argc, char **argv)
 {
     bool as_markdown = false;
     const char *word = NULL;
@@ -186,22 +190,35 @@ int help_main(int argc, char **argv)
     struct flag_input in = {.argc = argc, .argv = argv, .flags = flags, .words = &word, .words_max = 1};
     if (!flags_read(&in, why)) return usage_error("help", why);
     if (as_markdown) {
-        if (!word || strcmp(word, "config") != 0)
-            return usage_error("help", "--markdown goes with: till help config");
+        if (!word || strcmp(word, "config") != 0) return usage_error("help", "--markdown goes with: till help config");
         write_config(stdout, true);
     } else if (!help_write(word, stdout)) {
-        char shown[SHOWN_SIZE], what[SHOWN_SIZE + 32];
-        (void)snprintf(what, sizeof what, "there is no command %s", value_shown(word, shown));
-        return usage_error("", what);
+        return unknown_command(word);
     }
     return end_output();
 }
 
-int version_main(int argc, char **argv)
+static int version_command(int argc, char **argv)
 {
     char why[FLAG_WHY_SIZE];
     struct flag_input in = {.argc = argc, .argv = argv};
     if (!flags_read(&in, why)) return usage_error("version", why);
     (void)puts("till " TILL_VERSION);
     return end_output();
+}
+
+static bool is_one_of(const char *word, const char *name, const char *flag, const char *letter)
+{
+    return strcmp(word, name) == 0 || strcmp(word, flag) == 0 || strcmp(word, letter) == 0;
+}
+
+int help_main(int argc, char **argv)
+{
+    if (argc < 1) {
+        write_overview(stderr);
+        return 2;
+    }
+    if (is_one_of(argv[0], "help", "--help", "-h")) return help_command(argc - 1, argv + 1);
+    if (is_one_of(argv[0], "version", "--version", "-V")) return version_command(argc - 1, argv + 1);
+    return unknown_command(argv[0]);
 }

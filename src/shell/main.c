@@ -4,8 +4,6 @@
 #include "shell/client.h"
 #include "shell/commands.h"
 #include "shell/help.h"
-#include "bench.h"
-#include "sim.h"
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +24,11 @@ static int run(int argc, char **argv)
     const char *command = argc > 1 ? argv[1] : "help";
     for (size_t i = 0; i < sizeof CLIENT / sizeof CLIENT[0]; i++)
         if (strcmp(command, CLIENT[i]) == 0) return client_main(argc - 1, argv + 1);
-    for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++)
-        if (strcmp(command, COMMANDS[i].name) == 0) return COMMANDS[i].run(argc - 2, argv + 2);
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
+        if (strcmp(command, COMMANDS[i].name) != 0) continue;
+        if (help_is_asked(argc - 2, argv + 2)) return help_write(command, stdout) ? 0 : 1;
+        return COMMANDS[i].run(argc - 2, argv + 2);
+    }
     return help_main(argc - 1, argv + 1);
 }
 

@@ -8,8 +8,8 @@
 #include "shell/shell.h"
 
 #define FILES(X) X(shop_html) X(shop_js) X(pay_html) X(pay_js) X(till_js) X(till_css) X(icon_svg)
-#define X_DECLARE(name)                                                                                      \
-    extern const unsigned char page_##name[];                                                                \
+#define X_DECLARE(name)                                                                                                \
+    extern const unsigned char page_##name[];                                                                          \
     extern const unsigned page_##name##_size;
 FILES(X_DECLARE)
 

@@ -3,17 +3,12 @@
 #include "shell/commands.h"
 #include "base/log.h"
 #include "sandbox/sandbox.h"
+#include "shell/help.h"
 #include "shell/service.h"
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
-
-static int usage_error(const char *command, const char *why)
-{
-    (void)fprintf(stderr, "till %s: %s\n", command, why);
-    return 2;
-}
 
 static int print_config(const struct config *c)
 {

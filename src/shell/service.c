@@ -133,8 +133,10 @@ static bool open_dev(struct service *s)
 {
     const char *dir = s->o->data_dir;
     if (!make_dirs(dir)) return fail(s, "cannot make %s: %s", dir, strerror(errno));
+    char clock_path[PATH_MAX], store[PATH_MAX], why[200] = "out of memory";
+    (void)snprintf(store, sizeof store, "%s/till.db", dir);
+    if (s->o->fresh && sqlite_store_is_open(store)) return fail(s, "--fresh: another process is using %s", dir);
     if (s->o->fresh) forget_data(dir);
-    char clock_path[PATH_MAX], why[200] = "out of memory";
     (void)snprintf(clock_path, sizeof clock_path, "%s/clock", dir);
     s->shell.test_clock = test_clock_new(&s->shell, clock_path, why); // first: it says what time it is
     if (!s->shell.test_clock) return fail(s, "%s", why);

@@ -28,12 +28,11 @@ struct check {
 static const struct check CHECKS[] = {
     {"integrity", "the database file is sound", NULL, "PRAGMA page_count",
      "SELECT 2, quick_check FROM pragma_quick_check(10) WHERE quick_check <> 'ok'"},
-    {"stock_conservation", "available + held + sold of each SKU is what was added, and none is negative",
-     NULL, COUNT("skus"),
+    {"stock_conservation", "available + held + sold of each SKU is what was added, and none is negative", NULL,
+     COUNT("skus"),
      "SELECT 2, sku FROM skus WHERE available < 0 OR held < 0 OR sold < 0 OR available + held + sold <> "
      "added"},
-    {"holds_backed_by_open_orders", "held is what open orders hold, sold is what paid orders took", NULL,
-     COUNT("skus"),
+    {"holds_backed_by_open_orders", "held is what open orders hold, sold is what paid orders took", NULL, COUNT("skus"),
      "WITH line AS MATERIALIZED (SELECT j.value ->> 'sku' AS sku, "
      "sum((o.state <> 4) * (j.value ->> 'quantity')) AS held, "
      "sum((o.state = 4) * (j.value ->> 'quantity')) AS sold "
@@ -41,8 +40,7 @@ static const struct check CHECKS[] = {
      "SELECT 2, s.sku FROM skus s LEFT JOIN line l ON l.sku = s.sku "
      "WHERE s.held <> ifnull(l.held, 0) OR s.sold <> ifnull(l.sold, 0) "
      "UNION ALL SELECT 2, ifnull(sku, '?') FROM line WHERE sku IS NULL OR sku NOT IN (SELECT sku FROM skus)"},
-    {"items_sum_to_amount", "the items of each order sum to its amount", "ord_",
-     COUNT("orders WHERE holds_stock = 1"),
+    {"items_sum_to_amount", "the items of each order sum to its amount", "ord_", COUNT("orders WHERE holds_stock = 1"),
      "SELECT 2, o.key FROM orders o WHERE o.holds_stock = 1 AND o.amount_fen IS NOT "
      "(SELECT sum((j.value ->> 'quantity') * (j.value ->> 'price')) FROM " ITEMS ")"},
     {"order_counts", "the running totals by state are the orders' number by state", NULL, "SELECT 5",
@@ -52,8 +50,7 @@ static const struct check CHECKS[] = {
      "UNION ALL SELECT 3, 'closing', closing FROM tally UNION ALL SELECT 4, 'paid', paid FROM tally "
      "UNION ALL SELECT 5, 'cancelled', cancelled FROM tally) "
      "SELECT 2, t.name FROM t LEFT JOIN c ON c.state = t.state WHERE t.n <> ifnull(c.n, 0)"},
-    {"order_states", "each order has the times, the reason and the money its state asks for", "ord_",
-     COUNT("orders"),
+    {"order_states", "each order has the times, the reason and the money its state asks for", "ord_", COUNT("orders"),
      "SELECT 2, key FROM orders WHERE NOT (state BETWEEN 1 AND 5 AND created_ms > 0 AND expires_ms >= "
      "created_ms "
      "AND (reason <> 0) = (state IN (3, 5)) AND (state NOT IN (3, 5) OR closing_ms > 0) "
@@ -86,22 +83,21 @@ static const struct check CHECKS[] = {
      "UNION SELECT 2, payment_key FROM r WHERE payment_key NOT IN (SELECT key FROM payments) "
      "UNION SELECT 2, p.key FROM payments p JOIN orders o ON o.key = p.order_key "
      "WHERE p.counts = 1 AND p.refunded_fen <> o.refunded_fen"},
-    {"released_over_proof", "a cancelled order's attempts can take no money any more, each by a proof",
-     "ord_", COUNT("orders WHERE state = 5"),
+    {"released_over_proof", "a cancelled order's attempts can take no money any more, each by a proof", "ord_",
+     COUNT("orders WHERE state = 5"),
      "SELECT DISTINCT 2, o.key FROM orders o JOIN payments p ON p.order_key = o.key WHERE o.state = 5 AND ("
      "(NOT " AT_DEADLINE " AND (" OPEN_TRY " OR (p.state IN (5, 8) AND p.proof_ms > o.cancelled_ms))) "
      "OR (p.state IN (5, 8) AND (p.proof = 0 OR p.proof_ms = 0)) "
      "OR (p.proof = 3 AND p.proof_ms < p.expires_ms))"},
-    {"released_at_deadline",
-     "orders released before a proof (order.release=deadline) are watched until there is one", "ord_",
+    {"released_at_deadline", "orders released before a proof (order.release=deadline) are watched until there is one",
+     "ord_",
      "SELECT count(DISTINCT o.key) FROM orders o JOIN payments p ON p.order_key = o.key WHERE o.state = 5 "
      "AND " AT_DEADLINE " AND (" OPEN_TRY " OR p.proof_ms > o.cancelled_ms)",
      "SELECT max(1 + (p.owes = 0)), o.key FROM orders o JOIN payments p ON p.order_key = o.key WHERE o.state "
      "= 5 "
      "AND " AT_DEADLINE " AND " OPEN_TRY " GROUP BY o.key"},
     // 5 minutes is far longer than any turn; closing may rightly take until the provider can be reached.
-    {"deadlines", "no order waits for money long after its window", "ord_",
-     COUNT("orders WHERE state IN (1, 2, 3)"),
+    {"deadlines", "no order waits for money long after its window", "ord_", COUNT("orders WHERE state IN (1, 2, 3)"),
      "SELECT 1 + (state <> 3 AND expires_ms + 300000 < :judged_ms), key FROM orders "
      "WHERE due_ms IS NOT NULL AND state IN (1, 2, 3) AND expires_ms + :grace_ms + 60000 < :now_ms"},
     {"events_dense", "an order's events are numbered 1 to n without a gap", "ord_", COUNT("events"),
@@ -112,15 +108,14 @@ static const struct check CHECKS[] = {
     {"events_tell_state", "the last event of an order tells the state it is in", "ord_", COUNT("orders"),
      "SELECT 2, o.key FROM orders o WHERE o.state IS NOT (SELECT e.state FROM events e "
      "WHERE e.order_key = o.key AND e.type <= 5 ORDER BY e.sequence DESC LIMIT 1)"},
-    {"due_owed", "whatever is owed has a time at which it is done", "ord_",
-     COUNT("orders WHERE due_ms IS NOT NULL"),
+    {"due_owed", "whatever is owed has a time at which it is done", "ord_", COUNT("orders WHERE due_ms IS NOT NULL"),
      "SELECT 2, key FROM orders WHERE state IN (1, 2, 3) AND due_ms IS NULL "
      "UNION SELECT 2, p.order_key FROM payments p LEFT JOIN orders o ON o.key = p.order_key "
      "WHERE p.owes <> 0 AND (p.due_ms IS NULL OR o.due_ms IS NULL OR o.due_ms > p.due_ms) "
      "UNION SELECT 2, f.order_key FROM refunds f LEFT JOIN orders o ON o.key = f.order_key "
      "WHERE f.state = 1 AND (f.due_ms IS NULL OR o.due_ms IS NULL OR o.due_ms > f.due_ms)"},
-    {"one_attempt_per_number", "attempts are numbered 1 to n, and a provider's trade pays one attempt",
-     "ord_", COUNT("payments"),
+    {"one_attempt_per_number", "attempts are numbered 1 to n, and a provider's trade pays one attempt", "ord_",
+     COUNT("payments"),
      "SELECT 2, order_key FROM payments GROUP BY order_key HAVING count(*) <> max(n) "
      "UNION SELECT 2, order_key FROM payments WHERE order_key NOT IN (SELECT key FROM orders) "
      "UNION SELECT 2, min(order_key) FROM payments WHERE captured_fen > 0 AND provider_trade_no IS NOT NULL "
@@ -250,10 +245,8 @@ static bool books_read(sqlite3_stmt *st, uint64_t key, struct books *b)
 static enum audit_verdict unseen_money(const struct audit *au, const struct books *b)
 {
     bool order_open = b->order_state >= ORDER_PLACED && b->order_state <= ORDER_CLOSING;
-    bool attempt_open =
-        b->state == PAYMENT_CREATING || b->state == PAYMENT_WAITING || b->state == PAYMENT_CLOSING;
-    bool may_be_told =
-        b->cancelled_ms > au->now_ms - NOTICE_END_MS || b->proof_ms > au->now_ms - NOTICE_END_MS;
+    bool attempt_open = b->state == PAYMENT_CREATING || b->state == PAYMENT_WAITING || b->state == PAYMENT_CLOSING;
+    bool may_be_told = b->cancelled_ms > au->now_ms - NOTICE_END_MS || b->proof_ms > au->now_ms - NOTICE_END_MS;
     return order_open || attempt_open || may_be_told ? AUDIT_PENDING : AUDIT_BROKEN;
 }
 
@@ -272,8 +265,7 @@ static void trade_refunded(const struct ledger_trade *t, const struct books *b, 
 {
     l->n_checked++;
     if (t->refunded_fen == b->refunded_fen) return;
-    bool under_way =
-        t->refunded_fen > b->refunded_fen && t->refunded_fen <= b->refunded_fen + b->refunding_fen;
+    bool under_way = t->refunded_fen > b->refunded_fen && t->refunded_fen <= b->refunded_fen + b->refunding_fen;
     bool unseen = b->captured_fen == 0; // told of at the captures
     line_add(l, under_way || unseen ? AUDIT_PENDING : AUDIT_BROKEN, t->out_trade_no);
 }
@@ -306,10 +298,9 @@ static void captures_known(const struct audit *au, const uint64_t *keys, size_t 
 static bool ledger_compare(const struct audit *au, const struct ledger_trade *trades, unsigned n_trades,
                            const struct ledger_lines *to)
 {
-    sqlite3_stmt *st =
-        prepare(au, "SELECT p.state, p.captured_fen, p.refunded_fen, p.refunding_fen, p.captured_ms, "
-                    "p.proof_ms, ifnull(o.state, 0), ifnull(o.cancelled_ms, 0) FROM payments p "
-                    "LEFT JOIN orders o ON o.key = p.order_key WHERE p.key = ?");
+    sqlite3_stmt *st = prepare(au, "SELECT p.state, p.captured_fen, p.refunded_fen, p.refunding_fen, p.captured_ms, "
+                                   "p.proof_ms, ifnull(o.state, 0), ifnull(o.cancelled_ms, 0) FROM payments p "
+                                   "LEFT JOIN orders o ON o.key = p.order_key WHERE p.key = ?");
     uint64_t *keys = calloc(n_trades ? n_trades : 1, sizeof *keys);
     size_t n_keys = 0;
     bool ok = st && keys;
@@ -341,9 +332,9 @@ static int ledger_run(const struct audit *au, const struct ledger_trade *trades,
                       struct audit_line out[LEDGER_LINES])
 {
     struct ledger_lines to = {&out[0], &out[1], &out[2], &out[3]};
-    *to.captures = (struct audit_line){
-        .name = "ledger_captures_accounted",
-        .meaning = "every capture the provider has under a number of ours is in our books"};
+    *to.captures =
+        (struct audit_line){.name = "ledger_captures_accounted",
+                            .meaning = "every capture the provider has under a number of ours is in our books"};
     *to.refunds = (struct audit_line){.name = "ledger_refunds_equal",
                                       .meaning = "the provider gave back what our books say, trade by trade"};
     *to.ours = (struct audit_line){.name = "ledger_captures_known",
@@ -366,8 +357,8 @@ static int64_t last_commit_ms(const struct audit *au)
     return ms;
 }
 
-int audit_run(const char *path, int64_t now_ms, int64_t grace_ms, const struct ledger_trade *trades,
-              unsigned n_trades, struct audit_line out[AUDIT_LINES_MAX], char why[200])
+int audit_run(const char *path, int64_t now_ms, int64_t grace_ms, const struct ledger_trade *trades, unsigned n_trades,
+              struct audit_line out[AUDIT_LINES_MAX], char why[200])
 {
     struct audit au = {.now_ms = now_ms, .grace_ms = grace_ms, .judged_ms = now_ms};
     struct sqlite_options o = {.path = path};

@@ -27,7 +27,7 @@ struct ledger_trade {
 
 // Checks the store at `path` as of one snapshot. `trades` may be NULL (no provider to compare with). `now_ms`
 // and `grace_ms` bound what may still be pending. Returns the number of lines, or -1 with a reason in `why`.
-int audit_run(const char *path, int64_t now_ms, int64_t grace_ms, const struct ledger_trade *trades,
-              unsigned n_trades, struct audit_line out[AUDIT_LINES_MAX], char why[200]);
+int audit_run(const char *path, int64_t now_ms, int64_t grace_ms, const struct ledger_trade *trades, unsigned n_trades,
+              struct audit_line out[AUDIT_LINES_MAX], char why[200]);
 
 #endif

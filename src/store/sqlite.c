@@ -101,8 +101,7 @@ static void refunds_load(struct sqlite_store *s, struct bundle *b, uint64_t name
     statement_done(&p);
 }
 
-static void order_load(struct sqlite_store *s, struct want *w, uint64_t key, uint64_t payment_key,
-                       struct arena *a)
+static void order_load(struct sqlite_store *s, struct want *w, uint64_t key, uint64_t payment_key, struct arena *a)
 {
     struct params p = params_of(s, ST_ORDER);
     put_key(&p, key);
@@ -343,6 +342,14 @@ bool sqlite_store_is_open(const char *store_path)
     return held;
 }
 
+// It holds the names of buyers and the secret of the ids. The log beside it gets the same permissions.
+static void file_make_private(const struct sqlite_options *o)
+{
+    if (o->vfs) return;
+    int fd = open(o->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) close(fd); // else it exists, or SQLite will say what is wrong
+}
+
 static int keep_wal_pages(void *store, sqlite3 *db, const char *schema, int pages)
 {
     (void)db, (void)schema;
@@ -354,8 +361,7 @@ static bool journal_is_wal(sqlite3 *db)
 {
     sqlite3_stmt *st = NULL;
     bool ok = sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &st, NULL) == SQLITE_OK &&
-              sqlite3_step(st) == SQLITE_ROW &&
-              sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
+              sqlite3_step(st) == SQLITE_ROW && sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
     sqlite3_finalize(st);
     return ok;
 }
@@ -363,8 +369,8 @@ static bool journal_is_wal(sqlite3 *db)
 static bool quick_check(sqlite3 *db, char why[200])
 {
     sqlite3_stmt *st = NULL;
-    bool ok = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
-              sqlite3_step(st) == SQLITE_ROW;
+    bool ok =
+        sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW;
     const char *said = ok ? (const char *)sqlite3_column_text(st, 0) : sqlite3_errmsg(db);
     ok = ok && said && strcmp(said, "ok") == 0;
     if (!ok) snprintf(why, 200, "the store is damaged: %s", said ? said : "?");
@@ -389,8 +395,7 @@ static bool log_empty(sqlite3 *db, char why[200])
 static bool settings(sqlite3 *db, char why[200])
 {
     bool ok = journal_is_wal(db) && sqlite_run(db, "PRAGMA synchronous = FULL") &&
-              sqlite_run(db, "PRAGMA foreign_keys = OFF") &&
-              sqlite_run(db, "PRAGMA wal_autocheckpoint = 0") &&
+              sqlite_run(db, "PRAGMA foreign_keys = OFF") && sqlite_run(db, "PRAGMA wal_autocheckpoint = 0") &&
               sqlite_run(db, "PRAGMA journal_size_limit = 67108864");
     if (!ok) snprintf(why, 200, "cannot set up the store: %s", sqlite3_errmsg(db));
     return ok;
@@ -419,8 +424,7 @@ static bool secret_make(struct sqlite_store *s, const struct sqlite_options *o, 
 static bool tally_read(struct sqlite_store *s, char why[200])
 {
     sqlite3_stmt *st = NULL;
-    const char *sql =
-        "SELECT last_key, last_ms, placed, awaiting_payment, closing, paid, cancelled FROM tally";
+    const char *sql = "SELECT last_key, last_ms, placed, awaiting_payment, closing, paid, cancelled FROM tally";
     bool ok = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW;
     if (ok) {
         struct columns c = {.st = st};
@@ -438,8 +442,7 @@ static bool tally_read(struct sqlite_store *s, char why[200])
 }
 
 // `sql` gives pairs (mark, key) by growing key. *last becomes the last key.
-static bool index_build(struct sqlite_store *s, struct mark_index *ix, const char *sql, uint64_t *last,
-                        char why[200])
+static bool index_build(struct sqlite_store *s, struct mark_index *ix, const char *sql, uint64_t *last, char why[200])
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
@@ -470,8 +473,7 @@ static bool statements_prepare(struct sqlite_store *s, char why[200])
     static const char *const sql[] = {STATEMENTS(X_SQL)};
 #undef X_SQL
     for (int i = 0; i < N_STATEMENTS; i++) {
-        if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL) == SQLITE_OK)
-            continue;
+        if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL) == SQLITE_OK) continue;
         snprintf(why, 200, "cannot prepare the store: %s", sqlite3_errmsg(s->db));
         return false;
     }
@@ -480,12 +482,14 @@ static bool statements_prepare(struct sqlite_store *s, char why[200])
 
 static bool store_open(struct sqlite_store *s, const struct sqlite_options *o, int64_t now_ms, char why[200])
 {
+    int version;
     if (!lock_take(s, o, why)) return false;
+    file_make_private(o);
     s->db = sqlite_connect(o, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, why);
     if (!s->db) return false;
-    bool ok = settings(s->db, why) && log_empty(s->db, why) && sqlite_schema_migrate(s->db, why) &&
-              secret_make(s, o, now_ms, why) && tally_read(s, why) && indexes_build(s, why) &&
-              statements_prepare(s, why);
+    bool ok = sqlite_schema_ours(s->db, &version, why) && settings(s->db, why) && log_empty(s->db, why) &&
+              sqlite_schema_migrate(s->db, why) && secret_make(s, o, now_ms, why) && tally_read(s, why) &&
+              indexes_build(s, why) && statements_prepare(s, why);
     if (!ok) {
         s->broken = true; // leave the log as it is for whoever looks into it
         return false;

@@ -50,8 +50,7 @@ static void stock_undo(struct sqlite_store *s, const struct move *moves, unsigne
 {
     struct stock back = {-d.available, -d.held, -d.sold};
     for (unsigned i = n; i-- > 0;)
-        if (!stock_step(s, moves[i].sku, back, moves[i].quantity) && s->rc == SQLITE_OK)
-            s->rc = SQLITE_CORRUPT;
+        if (!stock_step(s, moves[i].sku, back, moves[i].quantity) && s->rc == SQLITE_OK) s->rc = SQLITE_CORRUPT;
 }
 
 static enum apply_result stock_move(struct sqlite_store *s, struct change *c, enum stock_move move,
@@ -226,6 +225,7 @@ static void refund_write(struct sqlite_store *s, uint64_t order_key, const struc
     put_i64(&p, f->uncertain);
     put_i64(&p, f->finished_ms);
     put_time(&p, f->due_ms);
+    put_i64(&p, f->absents);
     if (added) {
         put_key(&p, order_key);
         put_key(&p, f->payment_key);
@@ -388,8 +388,7 @@ static enum apply_result apply_order_change(struct sqlite_store *s, struct chang
 static enum apply_result apply_order(struct sqlite_store *s, struct change *c, struct arena *a)
 {
     enum apply_result r = APPLY_DONE;
-    if (c->step->changed)
-        r = c->bundle->order.version == 1 ? apply_new_order(s, c) : apply_order_change(s, c, a);
+    if (c->step->changed) r = c->bundle->order.version == 1 ? apply_new_order(s, c) : apply_order_change(s, c, a);
     if (r != APPLY_DONE || s->rc != SQLITE_OK) return r;
     money_write(s, c);
     story_write(s, c);
@@ -582,8 +581,7 @@ static bool full_disk_is_clean(struct sqlite_store *s)
     return (log->pMethods->xDeviceCharacteristics(log) & SQLITE_IOCAP_POWERSAFE_OVERWRITE) != 0;
 }
 
-static enum store_outcome batch_failed(struct sqlite_store *s, enum batch_end end, int rc,
-                                       const struct tally *before)
+static enum store_outcome batch_failed(struct sqlite_store *s, enum batch_end end, int rc, const struct tally *before)
 {
     int kind = rc & 0xff;
     bool harmless = kind == SQLITE_FULL || (end == BATCH_BEFORE_COMMIT && kind == SQLITE_BUSY);
@@ -600,8 +598,8 @@ static enum store_outcome batch_failed(struct sqlite_store *s, enum batch_end en
 static void log_home(struct sqlite_store *s)
 {
     bool wait = s->wal_pages >= LOG_WAIT_PAGES;
-    int rc = sqlite3_wal_checkpoint_v2(
-        s->db, NULL, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                       NULL);
     int kind = rc & 0xff;
     if (kind == SQLITE_OK || kind == SQLITE_BUSY || kind == SQLITE_FULL) return;
     log_error("store", "copying the log home failed: %s", sqlite3_errstr(rc));
@@ -641,8 +639,7 @@ static unsigned idem_old(struct sqlite_store *s, int64_t now_ms, struct old_idem
         int64_t at_ms = sqlite3_column_int64(p.st, 2);
         int64_t keep_ms = IDEM_KEEP_MS + (n == 0 ? IDEM_SLACK_MS : 0);
         if (at_ms >= now_ms - keep_ms) break;
-        old[n++] = (struct old_idem){(uint64_t)sqlite3_column_int64(p.st, 0),
-                                     (uint64_t)sqlite3_column_int64(p.st, 1)};
+        old[n++] = (struct old_idem){(uint64_t)sqlite3_column_int64(p.st, 0), (uint64_t)sqlite3_column_int64(p.st, 1)};
     }
     statement_done(&p);
     return n;

@@ -9,8 +9,10 @@
 
 // --- Schema (sqlite_schema.c)
 
-bool sqlite_schema_migrate(sqlite3 *db, char why[200]);
-bool sqlite_schema_known(sqlite3 *db, char why[200]); // whether the version is this program's
+// Whether the file is empty or a store no newer than this program; reads only.
+bool sqlite_schema_ours(sqlite3 *db, int *version, char why[200]);
+bool sqlite_schema_migrate(sqlite3 *db, char why[200]); // brings it up to date
+bool sqlite_schema_known(sqlite3 *db, char why[200]);   // whether it is up to date; reads only
 
 // --- Columns (sqlite_rows.c). A statement's columns are read, and its parameters bound, one after the other:
 // the order stands in one place, the macro, and nobody counts.
@@ -37,19 +39,19 @@ void put_text(struct params *p, struct str s);
 void put_text_or_null(struct params *p, struct str s); // empty is NULL
 void put_null(struct params *p);
 
-#define ORDER_COLUMNS                                                                                        \
-    "o.key, o.version, o.sequence, o.state, o.reason, o.channel, o.policy, o.holds_stock, o.reply_state, "   \
-    "o.reply_version, o.n_checks, o.amount_fen, o.paid_fen, o.refunded_fen, o.created_ms, o.expires_ms, "    \
-    "o.closing_ms, "                                                                                         \
+#define ORDER_COLUMNS                                                                                                  \
+    "o.key, o.version, o.sequence, o.state, o.reason, o.channel, o.policy, o.holds_stock, o.reply_state, "             \
+    "o.reply_version, o.n_checks, o.amount_fen, o.paid_fen, o.refunded_fen, o.created_ms, o.expires_ms, "              \
+    "o.closing_ms, "                                                                                                   \
     "o.paid_ms, o.cancelled_ms, o.check_ms, o.due_ms"
 #define ORDER_TEXT_COLUMNS "o.merchant_order_no, o.buyer, o.subject, o.currency, o.items, o.metadata"
-#define PAYMENT_COLUMNS                                                                                      \
-    "p.key, p.n, p.channel, p.state, p.proof, p.amount_fen, p.captured_fen, p.refunded_fen, "                \
-    "p.refunding_fen, p.created_ms, p.expires_ms, p.captured_ms, p.proof_ms, p.owes, p.tries, p.due_ms, "    \
+#define PAYMENT_COLUMNS                                                                                                \
+    "p.key, p.n, p.channel, p.state, p.proof, p.amount_fen, p.captured_fen, p.refunded_fen, "                          \
+    "p.refunding_fen, p.created_ms, p.expires_ms, p.captured_ms, p.proof_ms, p.owes, p.tries, p.due_ms, "              \
     "p.counts, p.provider_trade_no, p.code"
-#define REFUND_COLUMNS                                                                                       \
-    "f.key, f.payment_key, f.state, f.cause, f.owes, f.tries, f.uncertain, f.amount_fen, f.created_ms, "     \
-    "f.finished_ms, f.due_ms"
+#define REFUND_COLUMNS                                                                                                 \
+    "f.key, f.payment_key, f.state, f.cause, f.owes, f.tries, f.uncertain, f.amount_fen, f.created_ms, "               \
+    "f.finished_ms, f.due_ms, f.absents"
 #define SKU_COLUMNS "s.sku, s.title, s.currency, s.price_fen, s.available, s.held, s.sold"
 
 void col_order(struct columns *c, struct order *o);
@@ -65,84 +67,79 @@ uint64_t text_mark(const uint8_t secret[ID_SECRET_SIZE], const char *kind, struc
 bool sqlite_run(sqlite3 *db, const char *sql);
 sqlite3 *sqlite_connect(const struct sqlite_options *o, int flags, char why[200]);
 // A connection that can only read, with the store's secret. NULL with a reason.
-sqlite3 *sqlite_connect_to_read(const struct sqlite_options *o, uint8_t secret[ID_SECRET_SIZE],
-                                char why[200]);
+sqlite3 *sqlite_connect_to_read(const struct sqlite_options *o, uint8_t secret[ID_SECRET_SIZE], char why[200]);
 bool sqlite_secret_read(sqlite3 *db,
                         uint8_t secret[ID_SECRET_SIZE]); // false when there is none or it cannot be read
 
-// Whether a process has the store open for writing.
-bool sqlite_store_is_open(const char *store_path);
-
 // --- The writer (sqlite.c opens and loads, sqlite_apply.c writes)
 
-#define STATEMENTS(X)                                                                                        \
-    X(ST_BEGIN_READ, "BEGIN")                                                                                \
-    X(ST_BEGIN, "BEGIN IMMEDIATE")                                                                           \
-    X(ST_COMMIT, "COMMIT")                                                                                   \
-    X(ST_ROLLBACK, "ROLLBACK")                                                                               \
-    X(ST_SAVE, "SAVEPOINT one")                                                                              \
-    X(ST_SAVE_UNDO, "ROLLBACK TO one")                                                                       \
-    X(ST_SAVE_END, "RELEASE one")                                                                            \
-    X(ST_ORDER, "SELECT " ORDER_COLUMNS ", " ORDER_TEXT_COLUMNS ", ifnull(o.request_a, 0), "                 \
-                "ifnull(o.request_b, 0) FROM orders o WHERE o.key = ?")                                      \
-    X(ST_ORDER_WAS, "SELECT version, state, items FROM orders WHERE key = ?")                                \
-    X(ST_ORDER_NUMBER, "SELECT merchant_order_no FROM orders WHERE key = ?")                                 \
-    X(ST_PAYMENTS, "SELECT " PAYMENT_COLUMNS " FROM payments p WHERE p.order_key = ? ORDER BY p.n")          \
-    X(ST_PAYMENT_ORDER, "SELECT order_key FROM payments WHERE key = ?")                                      \
-    X(ST_REFUNDS, "SELECT " REFUND_COLUMNS " FROM refunds f WHERE f.order_key = ?1 "                         \
-                  "AND (f.state = 1 OR f.key = ?2) ORDER BY f.key")                                          \
-    X(ST_SKU, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku = ?")                                          \
-    X(ST_CART, "SELECT " SKU_COLUMNS ", c.quantity FROM carts c JOIN skus s ON s.sku = c.sku "               \
-               "WHERE c.cart = ? ORDER BY c.sku LIMIT ?")                                                    \
-    X(ST_IDEM, "SELECT scope_a, scope_b, body_a, body_b, at_ms, status, order_key, answer "                  \
-               "FROM idempotency WHERE n = ?")                                                               \
-    X(ST_DUES, "SELECT key, due_ms FROM orders INDEXED BY orders_owing "                                     \
-               "WHERE due_ms IS NOT NULL AND key > ? ORDER BY key LIMIT ?")                                  \
-    X(ST_ORDER_ADD,                                                                                          \
-      "INSERT INTO orders (key, sequence, state, reason, channel, policy, holds_stock, "                     \
-      "reply_state, reply_version, n_checks, amount_fen, paid_fen, refunded_fen, created_ms, expires_ms, "   \
-      "closing_ms, paid_ms, cancelled_ms, check_ms, due_ms, currency, merchant_order_no, "                   \
-      "merchant_mark, request_a, request_b, buyer, buyer_mark, subject, items, metadata, "                   \
-      "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                  \
-      "?, ?, ?, ?, ?, ?, ?, ?, 1)")                                                                          \
-    X(ST_ORDER_SET,                                                                                          \
-      "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                             \
-      "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "             \
-      "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, due_ms = ?15 "                   \
-      "WHERE key = ?1 AND version = ?2 - 1")                                                                 \
-    X(ST_PAYMENT_ADD, "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                \
-                      "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "      \
-                      "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms) VALUES "      \
-                      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                        \
-    X(ST_PAYMENT_SET, "UPDATE payments SET state = ?2, proof = ?3, captured_fen = ?4, refunded_fen = ?5, "   \
-                      "refunding_fen = ?6, expires_ms = ?7, captured_ms = ?8, proof_ms = ?9, owes = ?10, "   \
-                      "tries = ?11, due_ms = ?12, counts = ?13, provider_trade_no = ?14, code = ?15 "        \
-                      "WHERE key = ?1")                                                                      \
-    X(ST_REFUND_ADD, "INSERT INTO refunds (key, state, owes, tries, uncertain, finished_ms, due_ms, "        \
-                     "order_key, payment_key, cause, amount_fen, created_ms) VALUES "                        \
-                     "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                 \
-    X(ST_REFUND_SET, "UPDATE refunds SET state = ?2, owes = ?3, tries = ?4, uncertain = ?5, "                \
-                     "finished_ms = ?6, due_ms = ?7 WHERE key = ?1")                                         \
-    X(ST_EVENT_ADD, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                              \
-    X(ST_TRACE_ADD, "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                        \
-    X(ST_STOCK_MOVE, "UPDATE skus SET available = available + ?2, held = held + ?3, sold = sold + ?4 "       \
-                     "WHERE sku = ?1 AND available + ?2 BETWEEN 0 AND 1000000000000 "                        \
-                     "AND held + ?3 BETWEEN 0 AND 1000000000000 "                                            \
-                     "AND sold + ?4 BETWEEN 0 AND 1000000000000")                                            \
-    X(ST_STOCK_ADD, "UPDATE skus SET available = available + ?2, added = added + ?2 WHERE sku = ?1")         \
-    X(ST_SKU_ADD, "INSERT INTO skus (sku, title, currency, price_fen, available, held, sold, added) "        \
-                  "VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?5)")                                                   \
-    X(ST_SKU_SET, "UPDATE skus SET title = ?2, currency = ?3, price_fen = ?4 WHERE sku = ?1")                \
-    X(ST_CART_COUNT, "SELECT count(*) FROM carts WHERE cart = ?1 AND sku <> ?2")                             \
-    X(ST_CART_PUT, "INSERT INTO carts VALUES (?1, ?2, ?3) "                                                  \
-                   "ON CONFLICT (cart, sku) DO UPDATE SET quantity = excluded.quantity")                     \
-    X(ST_CART_TAKE, "DELETE FROM carts WHERE cart = ?1 AND sku = ?2")                                        \
-    X(ST_CART_CLEAR, "DELETE FROM carts WHERE cart = ?")                                                     \
-    X(ST_CASE_ADD, "INSERT INTO cases VALUES (?, ?, ?, ?, ?)")                                               \
-    X(ST_IDEM_ADD, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")                             \
-    X(ST_IDEM_OLD, "SELECT n, scope_a, at_ms FROM idempotency ORDER BY n LIMIT ?")                           \
-    X(ST_IDEM_PURGE, "DELETE FROM idempotency WHERE n <= ?")                                                 \
-    X(ST_TALLY_SET, "UPDATE tally SET last_key = ?, last_ms = ?, placed = ?, awaiting_payment = ?, "         \
+#define STATEMENTS(X)                                                                                                  \
+    X(ST_BEGIN_READ, "BEGIN")                                                                                          \
+    X(ST_BEGIN, "BEGIN IMMEDIATE")                                                                                     \
+    X(ST_COMMIT, "COMMIT")                                                                                             \
+    X(ST_ROLLBACK, "ROLLBACK")                                                                                         \
+    X(ST_SAVE, "SAVEPOINT one")                                                                                        \
+    X(ST_SAVE_UNDO, "ROLLBACK TO one")                                                                                 \
+    X(ST_SAVE_END, "RELEASE one")                                                                                      \
+    X(ST_ORDER, "SELECT " ORDER_COLUMNS ", " ORDER_TEXT_COLUMNS ", ifnull(o.request_a, 0), "                           \
+                "ifnull(o.request_b, 0) FROM orders o WHERE o.key = ?")                                                \
+    X(ST_ORDER_WAS, "SELECT version, state, items FROM orders WHERE key = ?")                                          \
+    X(ST_ORDER_NUMBER, "SELECT merchant_order_no FROM orders WHERE key = ?")                                           \
+    X(ST_PAYMENTS, "SELECT " PAYMENT_COLUMNS " FROM payments p WHERE p.order_key = ? ORDER BY p.n")                    \
+    X(ST_PAYMENT_ORDER, "SELECT order_key FROM payments WHERE key = ?")                                                \
+    X(ST_REFUNDS, "SELECT " REFUND_COLUMNS " FROM refunds f WHERE f.order_key = ?1 "                                   \
+                  "AND (f.state = 1 OR f.key = ?2) ORDER BY f.key")                                                    \
+    X(ST_SKU, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku = ?")                                                    \
+    X(ST_CART, "SELECT " SKU_COLUMNS ", c.quantity FROM carts c JOIN skus s ON s.sku = c.sku "                         \
+               "WHERE c.cart = ? ORDER BY c.sku LIMIT ?")                                                              \
+    X(ST_IDEM, "SELECT scope_a, scope_b, body_a, body_b, at_ms, status, order_key, answer "                            \
+               "FROM idempotency WHERE n = ?")                                                                         \
+    X(ST_DUES, "SELECT key, due_ms FROM orders INDEXED BY orders_owing "                                               \
+               "WHERE due_ms IS NOT NULL AND key > ? ORDER BY key LIMIT ?")                                            \
+    X(ST_ORDER_ADD,                                                                                                    \
+      "INSERT INTO orders (key, sequence, state, reason, channel, policy, holds_stock, "                               \
+      "reply_state, reply_version, n_checks, amount_fen, paid_fen, refunded_fen, created_ms, expires_ms, "             \
+      "closing_ms, paid_ms, cancelled_ms, check_ms, due_ms, currency, merchant_order_no, "                             \
+      "merchant_mark, request_a, request_b, buyer, buyer_mark, subject, items, metadata, "                             \
+      "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                            \
+      "?, ?, ?, ?, ?, ?, ?, ?, 1)")                                                                                    \
+    X(ST_ORDER_SET, "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                         \
+                    "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "         \
+                    "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, due_ms = ?15 "               \
+                    "WHERE key = ?1 AND version = ?2 - 1")                                                             \
+    X(ST_PAYMENT_ADD, "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                          \
+                      "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "                \
+                      "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms) VALUES "                \
+                      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                  \
+    X(ST_PAYMENT_SET, "UPDATE payments SET state = ?2, proof = ?3, captured_fen = ?4, refunded_fen = ?5, "             \
+                      "refunding_fen = ?6, expires_ms = ?7, captured_ms = ?8, proof_ms = ?9, owes = ?10, "             \
+                      "tries = ?11, due_ms = ?12, counts = ?13, provider_trade_no = ?14, code = ?15 "                  \
+                      "WHERE key = ?1")                                                                                \
+    X(ST_REFUND_ADD, "INSERT INTO refunds (key, state, owes, tries, uncertain, finished_ms, due_ms, absents, "         \
+                     "order_key, payment_key, cause, amount_fen, created_ms) VALUES "                                  \
+                     "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                        \
+    X(ST_REFUND_SET, "UPDATE refunds SET state = ?2, owes = ?3, tries = ?4, uncertain = ?5, "                          \
+                     "finished_ms = ?6, due_ms = ?7, absents = ?8 WHERE key = ?1")                                                   \
+    X(ST_EVENT_ADD, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                        \
+    X(ST_TRACE_ADD, "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                  \
+    X(ST_STOCK_MOVE, "UPDATE skus SET available = available + ?2, held = held + ?3, sold = sold + ?4 "                 \
+                     "WHERE sku = ?1 AND available + ?2 BETWEEN 0 AND 1000000000000 "                                  \
+                     "AND held + ?3 BETWEEN 0 AND 1000000000000 "                                                      \
+                     "AND sold + ?4 BETWEEN 0 AND 1000000000000")                                                      \
+    X(ST_STOCK_ADD, "UPDATE skus SET available = available + ?2, added = added + ?2 WHERE sku = ?1")                   \
+    X(ST_SKU_ADD, "INSERT INTO skus (sku, title, currency, price_fen, available, held, sold, added) "                  \
+                  "VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?5)")                                                             \
+    X(ST_SKU_SET, "UPDATE skus SET title = ?2, currency = ?3, price_fen = ?4 WHERE sku = ?1")                          \
+    X(ST_CART_COUNT, "SELECT count(*) FROM carts WHERE cart = ?1 AND sku <> ?2")                                       \
+    X(ST_CART_PUT, "INSERT INTO carts VALUES (?1, ?2, ?3) "                                                            \
+                   "ON CONFLICT (cart, sku) DO UPDATE SET quantity = excluded.quantity")                               \
+    X(ST_CART_TAKE, "DELETE FROM carts WHERE cart = ?1 AND sku = ?2")                                                  \
+    X(ST_CART_CLEAR, "DELETE FROM carts WHERE cart = ?")                                                               \
+    X(ST_CASE_ADD, "INSERT INTO cases VALUES (?, ?, ?, ?, ?)")                                                         \
+    X(ST_IDEM_ADD, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")                                       \
+    X(ST_IDEM_OLD, "SELECT n, scope_a, at_ms FROM idempotency ORDER BY n LIMIT ?")                                     \
+    X(ST_IDEM_PURGE, "DELETE FROM idempotency WHERE n <= ?")                                                           \
+    X(ST_TALLY_SET, "UPDATE tally SET last_key = ?, last_ms = ?, placed = ?, awaiting_payment = ?, "                   \
                     "closing = ?, paid = ?, cancelled = ?")
 
 #define X_ENUM(constant, sql) constant,
@@ -166,7 +163,7 @@ struct sqlite_store {
     sqlite3 *db;
     sqlite3_stmt *st[N_STATEMENTS];
     int lock_fd;
-    bool broken; // a write went wrong in a way that leaves unknown what is on disk: no work is done any more
+    bool broken;   // a write went wrong in a way that leaves unknown what is on disk: no work is done any more
     int wal_pages; // in the log since it was last begun anew
     int rc;        // the first thing that went wrong in the batch at hand, SQLITE_OK if nothing
     struct tally tally;

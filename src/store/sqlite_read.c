@@ -5,38 +5,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NEWEST_PAYMENT                                                                                       \
-    "LEFT JOIN payments p ON p.order_key = o.key "                                                           \
+#define NEWEST_PAYMENT                                                                                                 \
+    "LEFT JOIN payments p ON p.order_key = o.key "                                                                     \
     "AND p.n = (SELECT max(n) FROM payments WHERE order_key = o.key)"
 #define ORDER_DOC ORDER_COLUMNS ", " ORDER_TEXT_COLUMNS ", " PAYMENT_COLUMNS
 
 // The open states owe something, always: their orders stand in the small index of what is owed.
-#define READS(X)                                                                                             \
-    X(RD_ORDER, "SELECT " ORDER_DOC " FROM orders o " NEWEST_PAYMENT " WHERE o.key = ?")                     \
-    X(RD_ORDERS, "SELECT " ORDER_DOC " FROM orders o " NEWEST_PAYMENT                                        \
-                 " WHERE o.key < ?1 AND (?2 = 0 OR o.state = ?2) ORDER BY o.key DESC LIMIT ?4")              \
-    X(RD_ORDERS_OPEN, "SELECT " ORDER_DOC " FROM orders o INDEXED BY orders_owing " NEWEST_PAYMENT           \
-                      " WHERE o.key < ?1 AND o.due_ms IS NOT NULL AND o.state = ?2 "                         \
-                      "ORDER BY o.key DESC LIMIT ?4")                                                        \
-    X(RD_ORDERS_BUYER, "SELECT " ORDER_DOC " FROM orders o INDEXED BY orders_buyer " NEWEST_PAYMENT          \
-                       " WHERE o.buyer_mark = ?3 AND o.buyer = ?5 AND o.key < ?1 "                           \
-                       "AND (?2 = 0 OR o.state = ?2) ORDER BY o.key DESC LIMIT ?4")                          \
-    X(RD_STATES, "SELECT e.key, e.at_ms, e.type, e.state, o.policy FROM events e "                           \
-                 "JOIN orders o ON o.key = e.order_key "                                                     \
-                 "WHERE e.order_key = ? AND e.type <= 5 ORDER BY e.sequence")                                \
-    X(RD_TRACES, "SELECT key, at_ms, kind, channel, method, outcome, fact, answer, n, took_ms, detail "      \
-                 "FROM traces WHERE order_key = ? ORDER BY key DESC LIMIT ?")                                \
-    X(RD_REFUNDS, "SELECT " REFUND_COLUMNS " FROM refunds f "                                                \
-                  "WHERE f.order_key = ? AND f.key < ? ORDER BY f.key DESC LIMIT ?")                         \
-    X(RD_EVENTS, "SELECT e.key, e.order_key, e.at_ms, e.type, e.sequence, e.state, e.reason, "               \
-                 "e.payment_key, e.refund_key, e.amount_fen, o.currency FROM events e "                      \
-                 "LEFT JOIN orders o ON o.key = e.order_key WHERE e.key > ? ORDER BY e.key LIMIT ?")         \
-    X(RD_SKU, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku = ?")                                          \
-    X(RD_SKUS, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku > ? ORDER BY s.sku LIMIT ?")                  \
-    X(RD_CART, "SELECT " SKU_COLUMNS ", c.quantity FROM carts c JOIN skus s ON s.sku = c.sku "               \
-               "WHERE c.cart = ? ORDER BY c.sku LIMIT ?")                                                    \
-    X(RD_TALLY, "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                \
-                "(SELECT count(*) FROM orders INDEXED BY orders_owing WHERE due_ms IS NOT NULL "             \
+#define READS(X)                                                                                                       \
+    X(RD_ORDER, "SELECT " ORDER_DOC " FROM orders o " NEWEST_PAYMENT " WHERE o.key = ?")                               \
+    X(RD_ORDERS, "SELECT " ORDER_DOC " FROM orders o " NEWEST_PAYMENT                                                  \
+                 " WHERE o.key < ?1 AND (?2 = 0 OR o.state = ?2) ORDER BY o.key DESC LIMIT ?4")                        \
+    X(RD_ORDERS_OPEN, "SELECT " ORDER_DOC " FROM orders o INDEXED BY orders_owing " NEWEST_PAYMENT                     \
+                      " WHERE o.key < ?1 AND o.due_ms IS NOT NULL AND o.state = ?2 "                                   \
+                      "ORDER BY o.key DESC LIMIT ?4")                                                                  \
+    X(RD_ORDERS_BUYER, "SELECT " ORDER_DOC " FROM orders o INDEXED BY orders_buyer " NEWEST_PAYMENT                    \
+                       " WHERE o.buyer_mark = ?3 AND o.buyer = ?5 AND o.key < ?1 "                                     \
+                       "AND (?2 = 0 OR o.state = ?2) ORDER BY o.key DESC LIMIT ?4")                                    \
+    X(RD_STATES, "SELECT e.key, e.at_ms, e.type, e.state, o.policy FROM events e "                                     \
+                 "JOIN orders o ON o.key = e.order_key "                                                               \
+                 "WHERE e.order_key = ? AND e.type <= 5 ORDER BY e.sequence")                                          \
+    X(RD_TRACES, "SELECT key, at_ms, kind, channel, method, outcome, fact, answer, n, took_ms, detail "                \
+                 "FROM traces WHERE order_key = ? ORDER BY key DESC LIMIT ?")                                          \
+    X(RD_REFUNDS, "SELECT " REFUND_COLUMNS " FROM refunds f "                                                          \
+                  "WHERE f.order_key = ? AND f.key < ? ORDER BY f.key DESC LIMIT ?")                                   \
+    X(RD_EVENTS, "SELECT e.key, e.order_key, e.at_ms, e.type, e.sequence, e.state, e.reason, "                         \
+                 "e.payment_key, e.refund_key, e.amount_fen, o.currency FROM events e "                                \
+                 "LEFT JOIN orders o ON o.key = e.order_key WHERE e.key > ? ORDER BY e.key LIMIT ?")                   \
+    X(RD_SKU, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku = ?")                                                    \
+    X(RD_SKUS, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku > ? ORDER BY s.sku LIMIT ?")                            \
+    X(RD_CART, "SELECT " SKU_COLUMNS ", c.quantity FROM carts c JOIN skus s ON s.sku = c.sku "                         \
+               "WHERE c.cart = ? ORDER BY c.sku LIMIT ?")                                                              \
+    X(RD_TALLY, "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                          \
+                "(SELECT count(*) FROM orders INDEXED BY orders_owing WHERE due_ms IS NOT NULL "                       \
                 "AND expires_ms < ?1 AND state IN (1, 2)) FROM tally")
 
 #define X_ENUM(constant, sql) constant,
@@ -187,8 +187,8 @@ static bool is_newer(const struct trace_row *a, const struct trace_row *b)
 
 // Fills from the newest down, then turns it round: only the newest `max` are wanted, and the traces come
 // newest first.
-static bool traces_merge(struct query *q, const struct trace_row *states, unsigned n_states,
-                         struct trace_row *out, unsigned max, unsigned *n)
+static bool traces_merge(struct query *q, const struct trace_row *states, unsigned n_states, struct trace_row *out,
+                         unsigned max, unsigned *n)
 {
     struct trace_row trace;
     bool has_trace = query_row(q);
@@ -210,8 +210,8 @@ static bool traces_merge(struct query *q, const struct trace_row *states, unsign
     return query_end(q);
 }
 
-static bool read_timeline(struct reader *r, uint64_t order_key, struct trace_row *out, unsigned max,
-                          unsigned *n, struct arena *a)
+static bool read_timeline(struct reader *r, uint64_t order_key, struct trace_row *out, unsigned max, unsigned *n,
+                          struct arena *a)
 {
     struct trace_row states[STATES_MAX];
     unsigned n_states = 0;
@@ -228,8 +228,8 @@ static bool read_timeline(struct reader *r, uint64_t order_key, struct trace_row
 
 // --- The rest
 
-static bool read_refunds(struct reader *r, uint64_t order_key, uint64_t before_key, struct refund *out,
-                         unsigned max, unsigned *n, struct arena *a)
+static bool read_refunds(struct reader *r, uint64_t order_key, uint64_t before_key, struct refund *out, unsigned max,
+                         unsigned *n, struct arena *a)
 {
     struct query q = query_of(r, RD_REFUNDS, a);
     put_key(&q.p, order_key);
@@ -256,8 +256,8 @@ static void col_event(struct columns *c, struct event_row *row)
     row->currency = col_text(c);
 }
 
-static bool read_events(struct reader *r, uint64_t after_key, struct event_row *out, unsigned max,
-                        unsigned *n, struct arena *a)
+static bool read_events(struct reader *r, uint64_t after_key, struct event_row *out, unsigned max, unsigned *n,
+                        struct arena *a)
 {
     struct query q = query_of(r, RD_EVENTS, a);
     put_key(&q.p, after_key);
@@ -277,8 +277,7 @@ static bool read_sku(struct reader *r, struct str sku, struct sku *out, bool *fo
     return query_end(&q);
 }
 
-static bool read_skus(struct reader *r, struct str after, struct sku *out, unsigned max, unsigned *n,
-                      struct arena *a)
+static bool read_skus(struct reader *r, struct str after, struct sku *out, unsigned max, unsigned *n, struct arena *a)
 {
     struct query q = query_of(r, RD_SKUS, a);
     put_text(&q.p, after);
@@ -349,8 +348,7 @@ static bool reads_prepare(struct sqlite_reader *r, char why[200])
     static const char *const sql[] = {READS(X_SQL)};
 #undef X_SQL
     for (int i = 0; i < N_READS; i++) {
-        if (sqlite3_prepare_v3(r->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->st[i], NULL) == SQLITE_OK)
-            continue;
+        if (sqlite3_prepare_v3(r->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->st[i], NULL) == SQLITE_OK) continue;
         snprintf(why, 200, "cannot prepare a reader: %s", sqlite3_errmsg(r->db));
         return false;
     }

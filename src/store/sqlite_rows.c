@@ -145,6 +145,7 @@ void col_refund(struct columns *c, struct refund *f)
     f->created_ms = col_i64(c);
     f->finished_ms = col_i64(c);
     f->due_ms = col_time(c);
+    f->absents = (uint32_t)col_i64(c);
 }
 
 void col_sku(struct columns *c, struct sku *s)

@@ -11,10 +11,9 @@
 _Static_assert(ORDER_PLACED == 1 && ORDER_AWAITING_PAYMENT == 2 && ORDER_CLOSING == 3 && ORDER_PAID == 4 &&
                    ORDER_CANCELLED == 5,
                "stored");
-_Static_assert(PAYMENT_CREATING == 1 && PAYMENT_WAITING == 2 && PAYMENT_CAPTURED == 3 &&
-                   PAYMENT_CLOSING == 4 && PAYMENT_CLOSED == 5 && PAYMENT_REFUNDING == 6 &&
-                   PAYMENT_REFUNDED == 7 && PAYMENT_FAILED == 8 && PAYMENT_HELD == 9 &&
-                   PAYMENT_MISMATCHED == 10,
+_Static_assert(PAYMENT_CREATING == 1 && PAYMENT_WAITING == 2 && PAYMENT_CAPTURED == 3 && PAYMENT_CLOSING == 4 &&
+                   PAYMENT_CLOSED == 5 && PAYMENT_REFUNDING == 6 && PAYMENT_REFUNDED == 7 && PAYMENT_FAILED == 8 &&
+                   PAYMENT_HELD == 9 && PAYMENT_MISMATCHED == 10,
                "stored");
 _Static_assert(REFUND_PENDING == 1 && REFUND_SUCCEEDED == 2 && REFUND_FAILED == 3 && CAUSE_MERCHANT == 0 &&
                    CAUSE_PROVIDER == 4,
@@ -118,6 +117,7 @@ static const char *const MIGRATIONS[] = {
     " owes INTEGER NOT NULL CHECK (owes IN (0, 5, 6)),"
     " tries INTEGER NOT NULL CHECK (tries >= 0),"
     " uncertain INTEGER NOT NULL CHECK (uncertain IN (0, 1)),"
+    " absents INTEGER NOT NULL DEFAULT 0 CHECK (absents >= 0),"
     " amount_fen INTEGER NOT NULL CHECK (amount_fen > 0),"
     " created_ms INTEGER NOT NULL,"
     " finished_ms INTEGER NOT NULL,"
@@ -216,40 +216,46 @@ static bool migrate_one(sqlite3 *db, int to)
     return ok;
 }
 
-bool sqlite_schema_known(sqlite3 *db, char why[200])
+bool sqlite_schema_ours(sqlite3 *db, int *version, char why[200])
 {
-    int64_t version;
-    if (!pragma_int(db, "PRAGMA user_version", &version)) {
-        snprintf(why, 200, "cannot read the store: %s", sqlite3_errmsg(db));
-        return false;
-    }
-    if (version == SCHEMA_VERSION) return true;
-    if (version > SCHEMA_VERSION)
-        snprintf(why, 200, "the store has schema version %lld, newer than this program's %d",
-                 (long long)version, SCHEMA_VERSION);
-    else
-        snprintf(why, 200,
-                 "the store has schema version %lld, this program needs %d: open it for writing once",
-                 (long long)version, SCHEMA_VERSION);
-    return false;
-}
-
-bool sqlite_schema_migrate(sqlite3 *db, char why[200])
-{
-    int64_t version, tables;
-    if (!pragma_int(db, "PRAGMA user_version", &version) ||
+    int64_t found, tables;
+    if (!pragma_int(db, "PRAGMA user_version", &found) ||
         !pragma_int(db, "SELECT count(*) FROM sqlite_schema", &tables)) {
         snprintf(why, 200, "cannot read the store: %s", sqlite3_errmsg(db));
         return false;
     }
-    if (version == 0 && tables > 0) {
+    if (found == 0 && tables > 0) {
         snprintf(why, 200, "the file is an SQLite database, but not a store of Till");
         return false;
     }
-    for (int64_t to = version + 1; to <= SCHEMA_VERSION; to++) {
-        if (migrate_one(db, (int)to)) continue;
-        snprintf(why, 200, "cannot bring the store to schema version %d: %s", (int)to, sqlite3_errmsg(db));
+    if (found < 0 || found > SCHEMA_VERSION) {
+        snprintf(why, 200, "the store has schema version %lld, this program knows %d", (long long)found,
+                 SCHEMA_VERSION);
         return false;
     }
-    return sqlite_schema_known(db, why);
+    *version = (int)found;
+    return true;
+}
+
+bool sqlite_schema_migrate(sqlite3 *db, char why[200])
+{
+    int version;
+    if (!sqlite_schema_ours(db, &version, why)) return false;
+    while (version < SCHEMA_VERSION) {
+        if (!migrate_one(db, ++version)) {
+            snprintf(why, 200, "cannot bring the store to schema version %d: %s", version, sqlite3_errmsg(db));
+            return false;
+        }
+    }
+    return true;
+}
+
+bool sqlite_schema_known(sqlite3 *db, char why[200])
+{
+    int version;
+    if (!sqlite_schema_ours(db, &version, why)) return false;
+    if (version == SCHEMA_VERSION) return true;
+    snprintf(why, 200, "the store has schema version %d, this program needs %d: open it for writing once", version,
+             SCHEMA_VERSION);
+    return false;
 }

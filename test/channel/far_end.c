@@ -69,8 +69,8 @@ static bool send_z(int fd, const char *z)
 static bool answer(int fd, const char *status, size_t promised, struct str body)
 {
     struct buf b = {0};
-    buf_printf(&b, "HTTP/1.1 %s\r\nContent-Type: text/html;charset=utf-8\r\nContent-Length: %zu\r\n\r\n",
-               status, promised);
+    buf_printf(&b, "HTTP/1.1 %s\r\nContent-Type: text/html;charset=utf-8\r\nContent-Length: %zu\r\n\r\n", status,
+               promised);
     buf_str(&b, body);
     bool ok = send_all(fd, b.p, b.n);
     buf_free(&b);
@@ -131,8 +131,7 @@ static bool serve(struct guest *g, const char *text)
     if (asked(text, "/cut")) return answer(g->fd, "200 OK", ok.n * 2 + 1, ok) && false;
     if (asked(text, "/long")) return answer(g->fd, "200 OK", 10000000, ok) && floods(g);
     if (asked(text, "/once")) return answer(g->fd, "200 OK", ok.n, ok) && false;
-    if (asked(text, "/continue") && !send_z(g->fd, "HTTP/1.1 100 Continue\r\nX-Once: no\r\n\r\n"))
-        return false;
+    if (asked(text, "/continue") && !send_z(g->fd, "HTTP/1.1 100 Continue\r\nX-Once: no\r\n\r\n")) return false;
     return answer(g->fd, "200 OK", ok.n, ok);
 }
 
@@ -154,8 +153,7 @@ static void *guest_run(void *arg)
     struct linger l = {0};
     socklen_t size = sizeof l;
     if (getsockopt(g->fd, SOL_SOCKET, SO_LINGER, &l, &size) == 0 && l.l_onoff) {
-        struct sockaddr unspecified = {.sa_family =
-                                           AF_UNSPEC}; // sends the RST without giving the number away
+        struct sockaddr unspecified = {.sa_family = AF_UNSPEC}; // sends the RST without giving the number away
         connect(g->fd, &unspecified, sizeof unspecified);
     }
     return NULL;
@@ -193,8 +191,7 @@ struct far_end *far_end_open(struct str ok_body)
     buf_str(&f->ok_body, ok_body);
     f->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(f->fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(f->fd, 128) != 0 ||
-        getsockname(f->fd, (struct sockaddr *)&at, &size) != 0 ||
-        pthread_create(&f->thread, NULL, far_end_run, f) != 0)
+        getsockname(f->fd, (struct sockaddr *)&at, &size) != 0 || pthread_create(&f->thread, NULL, far_end_run, f) != 0)
         abort();
     f->port = ntohs(at.sin_port);
     return f;

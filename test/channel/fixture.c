@@ -86,14 +86,13 @@ void fixture_node_name(enum call_method method, char out[64])
 struct notice_form notice_form_paid(void)
 {
     return (struct notice_form){
-        .name = {"gmt_create", "charset", "notify_time", "subject", "buyer_id", "version", "notify_id",
-                 "notify_type", "out_trade_no", "trade_status", "trade_no", "auth_app_id", "receipt_amount",
-                 "buyer_pay_amount", "app_id", "seller_id", "total_amount", "gmt_payment", "fund_bill_list"},
-        .value = {"2026-11-23 10:04:00", "utf-8", "2026-11-23 10:04:05", "两杯咖啡 + 100%",
-                  "2088000000000123", "1.0", "2026112300222100405", "trade_status_sync", PAYMENT_NO,
-                  "TRADE_SUCCESS", "2026112322001400123456789012", APP_ID, "12.34", "12.34", APP_ID,
-                  SELLER_ID, "12.34", "2026-11-23 10:04:04",
-                  "[{\"amount\":\"12.34\",\"fundChannel\":\"ALIPAYACCOUNT\"}]"},
+        .name = {"gmt_create", "charset", "notify_time", "subject", "buyer_id", "version", "notify_id", "notify_type",
+                 "out_trade_no", "trade_status", "trade_no", "auth_app_id", "receipt_amount", "buyer_pay_amount",
+                 "app_id", "seller_id", "total_amount", "gmt_payment", "fund_bill_list"},
+        .value = {"2026-11-23 10:04:00", "utf-8", "2026-11-23 10:04:05", "两杯咖啡 + 100%", "2088000000000123", "1.0",
+                  "2026112300222100405", "trade_status_sync", PAYMENT_NO, "TRADE_SUCCESS",
+                  "2026112322001400123456789012", APP_ID, "12.34", "12.34", APP_ID, SELLER_ID, "12.34",
+                  "2026-11-23 10:04:04", "[{\"amount\":\"12.34\",\"fundChannel\":\"ALIPAYACCOUNT\"}]"},
         .n = 19,
     };
 }

@@ -44,8 +44,7 @@ struct notice_form {
     const char *name[NOTICE_FIELDS_MAX], *value[NOTICE_FIELDS_MAX];
     unsigned n;
 };
-struct notice_form
-notice_form_paid(void); // a whole good one, TRADE_SUCCESS over 12.34, without sign and sign_type
+struct notice_form notice_form_paid(void); // a whole good one, TRADE_SUCCESS over 12.34, without sign and sign_type
 void notice_form_set(struct notice_form *f, const char *name, const char *value); // NULL: takes it out
 // Signs with Alipay's key (sign_type in the signed text or not) and writes the body.
 void notice_form_write(const struct notice_form *f, bool sign_type_signed, struct buf *body);

@@ -37,10 +37,9 @@ static void answers(void)
 {
     struct call call = fixture_call(CALL_QUERY);
     struct buf node = {0}, body = {0}, text = {0};
-    fixture_expand(
-        "{\"code\":\"10000\",\"msg\":\"Success\",\"out_trade_no\":\"$N\",\"trade_no\":\"20261123220014\","
-        "\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"12.34\",\"buyer_logon_id\":\"a***@b.c\"}",
-        &node);
+    fixture_expand("{\"code\":\"10000\",\"msg\":\"Success\",\"out_trade_no\":\"$N\",\"trade_no\":\"20261123220014\","
+                   "\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"12.34\",\"buyer_logon_id\":\"a***@b.c\"}",
+                   &node);
     fixture_signed("alipay_trade_query_response", buf_view(&node), &body);
     struct call_reply reply = {.status = 200, .body = buf_view(&body)};
     double from_s = now_s();

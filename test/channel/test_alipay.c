@@ -173,8 +173,8 @@ static struct answer ask(const char *path, enum call_method method, const char *
     return a;
 }
 
-#define CODE_NODE                                                                                            \
-    "{\"code\":\"10000\",\"msg\":\"Success\",\"out_trade_no\":\"$N\",\"qr_code\":\"https:\\/\\/"             \
+#define CODE_NODE                                                                                                      \
+    "{\"code\":\"10000\",\"msg\":\"Success\",\"out_trade_no\":\"$N\",\"qr_code\":\"https:\\/\\/"                       \
     "qr.alipay.com\\/bax1\"}"
 
 static void a_code_comes_over_the_wire(void **state)
@@ -203,10 +203,8 @@ static void trouble_on_the_wire_is_unknown(void **state)
     (void)state;
     static const struct {
         const char *path, *detail;
-    } rows[] = {{"/html", "http 502"},
-                {"/cut", "answer cut short"},
-                {"/silent", "timeout"},
-                {"/reset", "connection broken"}};
+    } rows[] = {
+        {"/html", "http 502"}, {"/cut", "answer cut short"}, {"/silent", "timeout"}, {"/reset", "connection broken"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct answer a = ask(rows[i].path, CALL_CREATE, "alipay_trade_precreate_response", CODE_NODE);
         assert_int_equal(a.outcome, OUTCOME_UNKNOWN);
@@ -236,12 +234,9 @@ static void notices_are_judged_through_the_channel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_opens_with_good_options),
-        cmocka_unit_test(it_says_which_option_is_wrong),
-        cmocka_unit_test(a_code_comes_over_the_wire),
-        cmocka_unit_test(a_payment_comes_over_the_wire),
-        cmocka_unit_test(trouble_on_the_wire_is_unknown),
-        cmocka_unit_test(notices_are_judged_through_the_channel),
+        cmocka_unit_test(it_opens_with_good_options),     cmocka_unit_test(it_says_which_option_is_wrong),
+        cmocka_unit_test(a_code_comes_over_the_wire),     cmocka_unit_test(a_payment_comes_over_the_wire),
+        cmocka_unit_test(trouble_on_the_wire_is_unknown), cmocka_unit_test(notices_are_judged_through_the_channel),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

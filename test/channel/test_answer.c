@@ -46,13 +46,13 @@ static void check_row(const struct row *r, struct answer a)
     if (a.outcome != r->outcome || a.fact != r->fact || a.captured_fen != r->captured_fen ||
         strcmp(a.detail, r->detail) != 0)
         fail_msg("%s %s\n got %d/%d %lld \"%s\"\nwant %d/%d %lld \"%s\"", alipay_method(r->method), r->node,
-                 (int)a.outcome, (int)a.fact, (long long)a.captured_fen, a.detail, (int)r->outcome,
-                 (int)r->fact, (long long)r->captured_fen, r->detail);
+                 (int)a.outcome, (int)a.fact, (long long)a.captured_fen, a.detail, (int)r->outcome, (int)r->fact,
+                 (long long)r->captured_fen, r->detail);
 }
 
 #define OK(members) "{\"code\":\"10000\",\"msg\":\"Success\",\"out_trade_no\":\"$N\"" members "}"
-#define NO(sub)                                                                                              \
-    "{\"code\":\"40004\",\"msg\":\"Business Failed\",\"sub_code\":\"" sub                                    \
+#define NO(sub)                                                                                                        \
+    "{\"code\":\"40004\",\"msg\":\"Business Failed\",\"sub_code\":\"" sub                                              \
     "\",\"sub_msg\":\"x\",\"out_trade_no\":\"$N\"}"
 #define GATE(code, sub) "{\"code\":\"" code "\",\"msg\":\"x\",\"sub_code\":\"" sub "\",\"sub_msg\":\"y\"}"
 #define CODE            ",\"qr_code\":\"https://qr.alipay.com/bax1\""
@@ -68,12 +68,10 @@ static const struct row CREATE_ROWS[] = {
     {CALL_CREATE, OK(",\"qr_code\":\"https://x y\""), U, FACT_NONE, 0, "no qr_code"},
     {CALL_CREATE, OK(",\"qr_code\":7"), U, FACT_NONE, 0, "no qr_code"},
     {CALL_CREATE, "{\"code\":\"10000\"" CODE "}", U, FACT_NONE, 0, "another out_trade_no"},
-    {CALL_CREATE, "{\"code\":\"10000\",\"out_trade_no\":\"$R\"" CODE "}", U, FACT_NONE, 0,
-     "another out_trade_no"},
+    {CALL_CREATE, "{\"code\":\"10000\",\"out_trade_no\":\"$R\"" CODE "}", U, FACT_NONE, 0, "another out_trade_no"},
     {CALL_CREATE, NO("ACQ.INVALID_PARAMETER"), R, FACT_NONE, 0, "ACQ.INVALID_PARAMETER"},
     {CALL_CREATE, NO("ACQ.TOTAL_FEE_EXCEED"), R, FACT_NONE, 0, "ACQ.TOTAL_FEE_EXCEED"},
-    {CALL_CREATE, NO("ACQ.NOW_TIME_AFTER_EXPIRE_TIME_ERROR"), R, FACT_NONE, 0,
-     "ACQ.NOW_TIME_AFTER_EXPIRE_TIME_ERROR"},
+    {CALL_CREATE, NO("ACQ.NOW_TIME_AFTER_EXPIRE_TIME_ERROR"), R, FACT_NONE, 0, "ACQ.NOW_TIME_AFTER_EXPIRE_TIME_ERROR"},
     {CALL_CREATE, NO("ACQ.SYSTEM_ERROR"), U, FACT_NONE, 0, "ACQ.SYSTEM_ERROR"},
     {CALL_CREATE, NO("aop.ACQ.SYSTEM_ERROR"), U, FACT_NONE, 0, "aop.ACQ.SYSTEM_ERROR"},
     {CALL_CREATE, NO("ACQ.TRADE_HAS_SUCCESS"), U, FACT_NONE, 0, "ACQ.TRADE_HAS_SUCCESS"},
@@ -96,27 +94,25 @@ static const struct row QUERY_ROWS[] = {
     {CALL_QUERY, OK(",\"trade_status\":\"WAIT_BUYER_PAY\"" TOTAL), D, FACT_WAITING, 0, "WAIT_BUYER_PAY"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL), D, FACT_PAID, 1234, "TRADE_SUCCESS"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_FINISHED\"" TOTAL), D, FACT_PAID, 1234, "TRADE_FINISHED"},
-    {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"0.01\""), D, FACT_PAID, 1,
-     "TRADE_SUCCESS"},
+    {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"0.01\""), D, FACT_PAID, 1, "TRADE_SUCCESS"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\""), U, FACT_NONE, 0, "bad total_amount"},
-    {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":12.34"), U, FACT_NONE, 0,
-     "bad total_amount"},
+    {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":12.34"), U, FACT_NONE, 0, "bad total_amount"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"0.00\""), U, FACT_NONE, 0,
      "bad total_amount"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"-1.00\""), U, FACT_NONE, 0,
      "bad total_amount"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\"" TOTAL), D, FACT_CLOSED, 0, "TRADE_CLOSED"},
     {CALL_QUERY,
-     OK(",\"trade_status\":\"TRADE_CLOSED\",\"buyer_pay_amount\":\"0.00\",\"receipt_amount\":\"0.00\"" TOTAL),
-     D, FACT_CLOSED, 0, "TRADE_CLOSED"},
+     OK(",\"trade_status\":\"TRADE_CLOSED\",\"buyer_pay_amount\":\"0.00\",\"receipt_amount\":\"0.00\"" TOTAL), D,
+     FACT_CLOSED, 0, "TRADE_CLOSED"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\",\"send_pay_date\":\"\"" TOTAL), D, FACT_CLOSED, 0,
      "TRADE_CLOSED"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\",\"send_pay_date\":\"2026-11-23 10:00:00\"" TOTAL), D,
      FACT_PAID_AND_REFUNDED, 1234, "TRADE_CLOSED"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\",\"buyer_pay_amount\":\"0.01\"" TOTAL), D,
      FACT_PAID_AND_REFUNDED, 1234, "TRADE_CLOSED"},
-    {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\",\"receipt_amount\":\"12.34\"" TOTAL), D,
-     FACT_PAID_AND_REFUNDED, 1234, "TRADE_CLOSED"},
+    {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\",\"receipt_amount\":\"12.34\"" TOTAL), D, FACT_PAID_AND_REFUNDED,
+     1234, "TRADE_CLOSED"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\",\"receipt_amount\":\"many\"" TOTAL), U, FACT_NONE, 0,
      "bad amount"},
     {CALL_QUERY, OK(",\"trade_status\":\"TRADE_CLOSED\",\"receipt_amount\":\"1.00\""), U, FACT_NONE, 0,
@@ -126,15 +122,15 @@ static const struct row QUERY_ROWS[] = {
     {CALL_QUERY, OK(TOTAL), U, FACT_NONE, 0, "strange trade_status"},
     {CALL_QUERY, "{\"code\":\"10000\",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL "}", U, FACT_NONE, 0,
      "another out_trade_no"},
-    {CALL_QUERY, "{\"code\":\"10000\",\"out_trade_no\":\"$R\",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL "}",
-     U, FACT_NONE, 0, "another out_trade_no"},
-    {CALL_QUERY, "{\"code\":10000,\"out_trade_no\":\"$N\",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL "}", U,
-     FACT_NONE, 0, "no code"},
+    {CALL_QUERY, "{\"code\":\"10000\",\"out_trade_no\":\"$R\",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL "}", U,
+     FACT_NONE, 0, "another out_trade_no"},
+    {CALL_QUERY, "{\"code\":10000,\"out_trade_no\":\"$N\",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL "}", U, FACT_NONE,
+     0, "no code"},
     {CALL_QUERY, "{\"out_trade_no\":\"$N\"}", U, FACT_NONE, 0, "no code"},
     {CALL_QUERY, NO("ACQ.TRADE_NOT_EXIST"), D, FACT_NOT_FOUND, 0, "ACQ.TRADE_NOT_EXIST"},
     {CALL_QUERY, GATE("40004", "ACQ.TRADE_NOT_EXIST"), D, FACT_NOT_FOUND, 0, "ACQ.TRADE_NOT_EXIST"},
-    {CALL_QUERY, "{\"code\":\"40004\",\"sub_code\":\"ACQ.TRADE_NOT_EXIST\",\"out_trade_no\":\"$R\"}", U,
-     FACT_NONE, 0, "another out_trade_no"},
+    {CALL_QUERY, "{\"code\":\"40004\",\"sub_code\":\"ACQ.TRADE_NOT_EXIST\",\"out_trade_no\":\"$R\"}", U, FACT_NONE, 0,
+     "another out_trade_no"},
     {CALL_QUERY, GATE("20000", "ACQ.TRADE_NOT_EXIST"), U, FACT_NONE, 0, "ACQ.TRADE_NOT_EXIST"},
     {CALL_QUERY, NO("ACQ.SYSTEM_ERROR"), U, FACT_NONE, 0, "ACQ.SYSTEM_ERROR"},
     {CALL_QUERY, NO("ACQ.INVALID_PARAMETER"), U, FACT_NONE, 0, "ACQ.INVALID_PARAMETER"},
@@ -158,8 +154,8 @@ static const struct row CLOSE_ROWS[] = {
 static const struct row CANCEL_ROWS[] = {
     {CALL_CANCEL, OK(",\"retry_flag\":\"N\",\"action\":\"close\""), D, FACT_CLOSED, 0, ""},
     {CALL_CANCEL, OK(",\"retry_flag\":\"N\",\"action\":\"refund\""), D, FACT_PAID_AND_REFUNDED, 1234, ""},
-    {CALL_CANCEL, OK(",\"retry_flag\":\"N\",\"action\":\"refund\",\"total_amount\":\"20\""), D,
-     FACT_PAID_AND_REFUNDED, 2000, ""},
+    {CALL_CANCEL, OK(",\"retry_flag\":\"N\",\"action\":\"refund\",\"total_amount\":\"20\""), D, FACT_PAID_AND_REFUNDED,
+     2000, ""},
     {CALL_CANCEL, OK(",\"retry_flag\":\"N\""), D, FACT_NOT_FOUND, 0, ""},
     {CALL_CANCEL, OK(",\"action\":\"\""), D, FACT_NOT_FOUND, 0, ""},
     {CALL_CANCEL, OK(",\"retry_flag\":\"Y\""), U, FACT_NONE, 0, "retry_flag"},
@@ -170,8 +166,8 @@ static const struct row CANCEL_ROWS[] = {
     {CALL_CANCEL, NO("ACQ.TRADE_NOT_EXIST"), D, FACT_NOT_FOUND, 0, "ACQ.TRADE_NOT_EXIST"},
     {CALL_CANCEL, NO("ACQ.TRADE_HAS_FINISHED"), R, FACT_NONE, 0, "ACQ.TRADE_HAS_FINISHED"},
     {CALL_CANCEL, NO("ACQ.SELLER_BALANCE_NOT_ENOUGH"), R, FACT_NONE, 0, "ACQ.SELLER_BALANCE_NOT_ENOUGH"},
-    {CALL_CANCEL, "{\"code\":\"40004\",\"sub_code\":\"ACQ.SELLER_BALANCE_NOT_ENOUGH\",\"retry_flag\":\"Y\"}",
-     U, FACT_NONE, 0, "ACQ.SELLER_BALANCE_NOT_ENOUGH"},
+    {CALL_CANCEL, "{\"code\":\"40004\",\"sub_code\":\"ACQ.SELLER_BALANCE_NOT_ENOUGH\",\"retry_flag\":\"Y\"}", U,
+     FACT_NONE, 0, "ACQ.SELLER_BALANCE_NOT_ENOUGH"},
     {CALL_CANCEL, NO("AQC.SYSTEM_ERROR"), U, FACT_NONE, 0, "AQC.SYSTEM_ERROR"},
 };
 
@@ -195,28 +191,26 @@ static const struct row REFUND_QUERY_ROWS[] = {
      OK(",\"out_request_no\":\"$R\",\"refund_status\":\"REFUND_SUCCESS\",\"refund_amount\":\"5.00\""), D,
      FACT_REFUND_DONE, 0, ""},
     {CALL_REFUND_QUERY,
-     OK(",\"out_request_no\":\"$R\",\"refund_status\":\"REFUND_SUCCESS\",\"refund_amount\":\"5.01\""), U,
-     FACT_NONE, 0, "another refund_amount"},
-    {CALL_REFUND_QUERY, OK(",\"out_request_no\":\"$R\",\"refund_status\":\"REFUND_SUCCESS\""), U, FACT_NONE,
-     0, "another refund_amount"},
+     OK(",\"out_request_no\":\"$R\",\"refund_status\":\"REFUND_SUCCESS\",\"refund_amount\":\"5.01\""), U, FACT_NONE, 0,
+     "another refund_amount"},
+    {CALL_REFUND_QUERY, OK(",\"out_request_no\":\"$R\",\"refund_status\":\"REFUND_SUCCESS\""), U, FACT_NONE, 0,
+     "another refund_amount"},
     {CALL_REFUND_QUERY,
-     OK(",\"out_request_no\":\"$N\",\"refund_status\":\"REFUND_SUCCESS\",\"refund_amount\":\"5.00\""), U,
-     FACT_NONE, 0, "another out_request_no"},
-    {CALL_REFUND_QUERY, OK(",\"refund_status\":\"REFUND_PROCESSING\""), U, FACT_NONE, 0,
-     "strange refund_status"},
+     OK(",\"out_request_no\":\"$N\",\"refund_status\":\"REFUND_SUCCESS\",\"refund_amount\":\"5.00\""), U, FACT_NONE, 0,
+     "another out_request_no"},
+    {CALL_REFUND_QUERY, OK(",\"refund_status\":\"REFUND_PROCESSING\""), U, FACT_NONE, 0, "strange refund_status"},
     {CALL_REFUND_QUERY, OK(""), D, FACT_REFUND_ABSENT, 0, ""},
     {CALL_REFUND_QUERY, "{\"code\":\"10000\",\"msg\":\"Success\"}", D, FACT_REFUND_ABSENT, 0, ""},
-    {CALL_REFUND_QUERY,
-     "{\"code\":\"10000\",\"refund_status\":\"REFUND_SUCCESS\",\"refund_amount\":\"5.00\"}", U, FACT_NONE, 0,
-     "another out_trade_no"},
+    {CALL_REFUND_QUERY, "{\"code\":\"10000\",\"refund_status\":\"REFUND_SUCCESS\",\"refund_amount\":\"5.00\"}", U,
+     FACT_NONE, 0, "another out_trade_no"},
     {CALL_REFUND_QUERY, NO("TRADE_NOT_EXIST"), D, FACT_REFUND_ABSENT, 0, "TRADE_NOT_EXIST"},
     {CALL_REFUND_QUERY, NO("ACQ.TRADE_NOT_EXIST"), D, FACT_REFUND_ABSENT, 0, "ACQ.TRADE_NOT_EXIST"},
     {CALL_REFUND_QUERY, NO("ACQ.SYSTEM_ERROR"), U, FACT_NONE, 0, "ACQ.SYSTEM_ERROR"},
     {CALL_REFUND_QUERY, NO("ACQ.ENTERPRISE_PAY_BIZ_ERROR"), U, FACT_NONE, 0, "ACQ.ENTERPRISE_PAY_BIZ_ERROR"},
 };
 
-#define CHECK_ROWS(rows)                                                                                     \
-    for (size_t i = 0; i < sizeof(rows) / sizeof((rows)[0]); i++)                                            \
+#define CHECK_ROWS(rows)                                                                                               \
+    for (size_t i = 0; i < sizeof(rows) / sizeof((rows)[0]); i++)                                                      \
         check_row(&(rows)[i], judge((rows)[i].method, (rows)[i].node));
 
 static void every_row_of_the_mapping_holds(void **state)
@@ -255,8 +249,7 @@ static void the_code_and_the_trade_number_are_taken_over(void **state)
     a = judge(CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL));
     assert_string_equal(a.provider_trade_no, "2026112322001");
     // one that does not fit or is not plain text is left out, the payment counts all the same
-    a = judge(CALL_QUERY,
-              OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"1\",\"trade_no\":\"a b\""));
+    a = judge(CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"1\",\"trade_no\":\"a b\""));
     assert_int_equal(a.fact, FACT_PAID);
     assert_string_equal(a.provider_trade_no, "");
     a = judge(CALL_QUERY, OK(",\"trade_status\":\"TRADE_SUCCESS\",\"total_amount\":\"1\",\"trade_no\":\""
@@ -324,22 +317,19 @@ static void the_signed_bytes_are_found_in_any_shape(void **state)
                              "{\"x\":[{\"" QUERY_NODE "\":1}],\"" QUERY_NODE "\":" PAID
                              ",\"alipay_cert_sn\":\"ab\",\"sign\":\"$S\",\"n\":null,\"t\":-1.5e3}"));
     // white space around belongs to nobody
-    assert_paid(
-        judge_shaped(CALL_QUERY, PAID, "\r\n { \"" QUERY_NODE "\" :\n\t" PAID " \n, \"sign\" : \"$S\" }\n"));
+    assert_paid(judge_shaped(CALL_QUERY, PAID, "\r\n { \"" QUERY_NODE "\" :\n\t" PAID " \n, \"sign\" : \"$S\" }\n"));
     // white space inside belongs to the signed bytes
-#define PRETTY                                                                                               \
-    "{\n  \"code\" : \"10000\",\n  \"out_trade_no\" : \"$N\",\n  \"trade_status\":\"TRADE_SUCCESS\",\n  "    \
+#define PRETTY                                                                                                         \
+    "{\n  \"code\" : \"10000\",\n  \"out_trade_no\" : \"$N\",\n  \"trade_status\":\"TRADE_SUCCESS\",\n  "              \
     "\"total_amount\":\"12.34\"\n}"
     assert_paid(judge_shaped(CALL_QUERY, PRETTY, "{\n\"" QUERY_NODE "\" : " PRETTY ",\n\"sign\":\"$S\"}"));
-    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PRETTY ",\"sign\":\"$S\"}"),
-                   "bad signature");
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PRETTY ",\"sign\":\"$S\"}"), "bad signature");
 }
 
 static void braces_and_quotes_in_strings_do_not_end_the_signed_bytes(void **state)
 {
     (void)state;
-#define TRICKY                                                                                               \
-    OK(",\"trade_status\":\"TRADE_SUCCESS\",\"subject\":\"}{]\\\"}\\\\\",\"l\":[{\"a\":\"]\"},[]]" TOTAL)
+#define TRICKY OK(",\"trade_status\":\"TRADE_SUCCESS\",\"subject\":\"}{]\\\"}\\\\\",\"l\":[{\"a\":\"]\"},[]]" TOTAL)
     assert_paid(judge_shaped(CALL_QUERY, TRICKY, "{\"" QUERY_NODE "\":" TRICKY ",\"sign\":\"$S\"}"));
     // the node's name inside a value is text
 #define NAMED OK(",\"trade_status\":\"TRADE_SUCCESS\",\"subject\":\"\\\"" QUERY_NODE "\\\":{}\"" TOTAL)
@@ -371,8 +361,7 @@ static void a_gateway_error_under_its_old_name_is_read(void **state)
 {
     (void)state;
 #define BAD_SIGN GATE("40002", "isv.invalid-signature")
-    struct answer a =
-        judge_shaped(CALL_CREATE, BAD_SIGN, "{\"error_response\":" BAD_SIGN ",\"sign\":\"$S\"}");
+    struct answer a = judge_shaped(CALL_CREATE, BAD_SIGN, "{\"error_response\":" BAD_SIGN ",\"sign\":\"$S\"}");
     assert_int_equal(a.outcome, R);
     assert_string_equal(a.detail, "isv.invalid-signature");
     assert_unknown(judge_shaped(CALL_CREATE, "x", "{\"error_response\":" BAD_SIGN "}"), "no signature");
@@ -382,27 +371,21 @@ static void nothing_unsigned_is_believed(void **state)
 {
     (void)state;
     assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID "}"), "no signature");
-    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":\"\"}"),
-                   "no signature");
-    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":null}"),
-                   "no signature");
-    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":\"AAAA\"}"),
-                   "bad signature");
-    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":\"$S=\"}"),
-                   "bad signature");
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":\"\"}"), "no signature");
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":null}"), "no signature");
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":\"AAAA\"}"), "bad signature");
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"sign\":\"$S=\"}"), "bad signature");
     assert_unknown(judge_shaped(CALL_QUERY, PAID " ", "{\"" QUERY_NODE "\":" PAID ",\"sign\":\"$S\"}"),
                    "bad signature");
     // signed, but as the answer to another method
-    assert_unknown(
-        judge_shaped(CALL_QUERY, PAID, "{\"alipay_trade_close_response\":" PAID ",\"sign\":\"$S\"}"),
-        "no response in the answer");
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"alipay_trade_close_response\":" PAID ",\"sign\":\"$S\"}"),
+                   "no response in the answer");
     // an encrypted answer is a string
     assert_unknown(judge_shaped(CALL_QUERY, "\"x\"", "{\"" QUERY_NODE "\":\"x\",\"sign\":\"$S\"}"),
                    "no response in the answer");
     // a name written with escapes is not looked for twice
-    assert_unknown(
-        judge_shaped(CALL_QUERY, PAID, "{\"\\u0061lipay_trade_query_response\":" PAID ",\"sign\":\"$S\"}"),
-        "no response in the answer");
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"\\u0061lipay_trade_query_response\":" PAID ",\"sign\":\"$S\"}"),
+                   "no response in the answer");
 }
 
 static void our_own_signature_does_not_pass_for_theirs(void **state)
@@ -423,19 +406,17 @@ static void our_own_signature_does_not_pass_for_theirs(void **state)
 static void doubled_members_make_it_unreadable(void **state)
 {
     (void)state;
-    assert_unknown(judge_shaped(CALL_QUERY, PAID,
-                                "{\"" QUERY_NODE "\":" PAID ",\"" QUERY_NODE "\":" PAID ",\"sign\":\"$S\"}"),
-                   "duplicate_key");
+    assert_unknown(
+        judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PAID ",\"" QUERY_NODE "\":" PAID ",\"sign\":\"$S\"}"),
+        "duplicate_key");
     assert_unknown(judge_shaped(CALL_QUERY, PAID,
                                 "{\"" QUERY_NODE "\":" PAID
                                 ",\"\\u0061lipay_trade_query_response\":{},\"sign\":\"$S\"}"),
                    "duplicate_key");
-    assert_unknown(
-        judge_shaped(CALL_QUERY, PAID, "{\"sign\":\"x\",\"" QUERY_NODE "\":" PAID ",\"sign\":\"$S\"}"),
-        "duplicate_key");
-#define TWICE OK(",\"trade_status\":\"WAIT_BUYER_PAY\",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL)
-    assert_unknown(judge_shaped(CALL_QUERY, TWICE, "{\"" QUERY_NODE "\":" TWICE ",\"sign\":\"$S\"}"),
+    assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"sign\":\"x\",\"" QUERY_NODE "\":" PAID ",\"sign\":\"$S\"}"),
                    "duplicate_key");
+#define TWICE OK(",\"trade_status\":\"WAIT_BUYER_PAY\",\"trade_status\":\"TRADE_SUCCESS\"" TOTAL)
+    assert_unknown(judge_shaped(CALL_QUERY, TWICE, "{\"" QUERY_NODE "\":" TWICE ",\"sign\":\"$S\"}"), "duplicate_key");
 }
 
 static void garbage_is_unknown(void **state)
@@ -466,8 +447,7 @@ static void any_cut_and_any_flipped_byte_is_unknown(void **state)
     for (size_t i = 0; i < body.n; i++) {
         body.p[i] ^= 1;
         struct answer a = judge_body(CALL_QUERY, 200, buf_view(&body));
-        if (a.outcome != U)
-            fail_msg("byte %zu of %zu (node ends at %zu) flipped and believed", i, body.n, node_end);
+        if (a.outcome != U) fail_msg("byte %zu of %zu (node ends at %zu) flipped and believed", i, body.n, node_end);
         body.p[i] ^= 1;
     }
     buf_free(&node);

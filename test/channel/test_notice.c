@@ -20,8 +20,7 @@ static enum notice_verdict judge_form(const struct notice_form *f, struct notice
     return v;
 }
 
-static void assert_verdict(enum notice_verdict got, const struct notice *n, enum notice_verdict want,
-                           const char *why)
+static void assert_verdict(enum notice_verdict got, const struct notice *n, enum notice_verdict want, const char *why)
 {
     if (got != want || strcmp(n->why, why) != 0)
         fail_msg("got %d \"%s\", want %d \"%s\"", (int)got, n->why, (int)want, why);
@@ -68,8 +67,7 @@ static void each_state_says_its_fact(void **state)
         enum fact fact;
     } rows[] = {
         {"TRADE_SUCCESS", "2026-11-23 10:04:04", NULL, FACT_PAID},
-        {"TRADE_SUCCESS", "2026-11-23 10:04:04", "5.00",
-         FACT_PAID}, // a partial refund tells the payment again
+        {"TRADE_SUCCESS", "2026-11-23 10:04:04", "5.00", FACT_PAID}, // a partial refund tells the payment again
         {"TRADE_FINISHED", "2026-11-23 10:04:04", NULL, FACT_PAID},
         {"TRADE_CLOSED", NULL, NULL, FACT_CLOSED},
         {"TRADE_CLOSED", NULL, "0.00", FACT_CLOSED},
@@ -135,8 +133,7 @@ static void a_strange_number_is_kept_for_the_case(void **state)
     notice_form_set(&f, "out_trade_no", "line\nbreak \"and\" quotes");
     assert_verdict(judge_form(&f, &n), &n, NOTICE_STRANGE, "out_trade_no is none of ours");
     assert_string_equal(n.number, "line?break?\"and\"?quotes");
-    notice_form_set(&f, "out_trade_no",
-                    "0123456789012345678901234567890123456789012345678901234567890123456789");
+    notice_form_set(&f, "out_trade_no", "0123456789012345678901234567890123456789012345678901234567890123456789");
     assert_verdict(judge_form(&f, &n), &n, NOTICE_STRANGE, "out_trade_no is none of ours");
     assert_int_equal(strlen(n.number), 64);
 }

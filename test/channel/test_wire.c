@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NOW_MS                                                                                               \
-    INT64_C(1795398600000) // 2026-11-23 09:50:00 in Beijing, a quarter of an hour before the expiry
+#define NOW_MS INT64_C(1795398600000) // 2026-11-23 09:50:00 in Beijing, a quarter of an hour before the expiry
 
 static void assert_text(struct str got, const char *want)
 {
@@ -64,8 +63,7 @@ static void yuan_texts_are_read_exactly(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int64_t fen = -1;
         bool ok = yuan_to_fen(str_of(rows[i].text), &fen);
-        if (ok != (rows[i].fen >= 0) || fen != rows[i].fen)
-            fail_msg("\"%s\" -> %lld", rows[i].text, (long long)fen);
+        if (ok != (rows[i].fen >= 0) || fen != rows[i].fen) fail_msg("\"%s\" -> %lld", rows[i].text, (long long)fen);
     }
 }
 
@@ -225,8 +223,7 @@ static void each_method_carries_its_own_content(void **state)
         {CALL_CLOSE, "alipay.trade.close", "{\"out_trade_no\":\"" PAYMENT_NO "\"}"},
         {CALL_CANCEL, "alipay.trade.cancel", "{\"out_trade_no\":\"" PAYMENT_NO "\"}"},
         {CALL_REFUND, "alipay.trade.refund",
-         "{\"out_trade_no\":\"" PAYMENT_NO "\",\"refund_amount\":\"5.00\",\"out_request_no\":\"" NUMBER_NO
-         "\"}"},
+         "{\"out_trade_no\":\"" PAYMENT_NO "\",\"refund_amount\":\"5.00\",\"out_request_no\":\"" NUMBER_NO "\"}"},
         {CALL_REFUND_QUERY, "alipay.trade.fastpay.refund.query",
          "{\"out_trade_no\":\"" PAYMENT_NO "\",\"out_request_no\":\"" NUMBER_NO "\"}"},
     };
@@ -261,9 +258,8 @@ static void the_codes_life_is_rounded_up_to_minutes_and_bounded(void **state)
         int64_t left_ms;
         const char *life;
     } rows[] = {
-        {60000, "\"1m\""},     {60001, "\"2m\""},      {1, "\"1m\""},      {0, "\"1m\""},
-        {-5000, "\"1m\""},     {59999, "\"1m\""},      {300000, "\"5m\""}, {7200000, "\"120m\""},
-        {7200001, "\"120m\""}, {86400000, "\"120m\""},
+        {60000, "\"1m\""}, {60001, "\"2m\""},  {1, "\"1m\""},         {0, "\"1m\""},         {-5000, "\"1m\""},
+        {59999, "\"1m\""}, {300000, "\"5m\""}, {7200000, "\"120m\""}, {7200001, "\"120m\""}, {86400000, "\"120m\""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct call call = fixture_call(CALL_CREATE);

@@ -102,8 +102,8 @@ static struct answer answer_about(const struct desk *d, unsigned i)
     return a;
 }
 
-void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome,
-                       enum fact fact, int64_t asked_ms)
+void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact,
+                       int64_t asked_ms)
 {
     struct answer a = answer_about(d, i);
     a.method = method;
@@ -148,8 +148,7 @@ void desk_notice(struct desk *d, unsigned i, enum fact fact, int64_t captured_fe
     desk_event(d, (struct event){.kind = EV_NOTICE, .answer = money_about(d, i, fact, captured_fen)});
 }
 
-void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome,
-                        enum fact fact)
+void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact)
 {
     assert_true(i < d->b.n_refunds);
     struct event e = {

@@ -47,13 +47,12 @@ void desk_cancelled(struct desk *d, enum cancel_reason reason);
 
 // An answer about payment[i], asked and answered now.
 void desk_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact);
-void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome,
-                       enum fact fact, int64_t asked_ms);
+void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact,
+                       int64_t asked_ms);
 void desk_code(struct desk *d, unsigned i);
 void desk_money(struct desk *d, unsigned i, enum call_method method, enum fact fact, int64_t captured_fen);
 void desk_notice(struct desk *d, unsigned i, enum fact fact, int64_t captured_fen);
-void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome,
-                        enum fact fact);
+void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact);
 void desk_due(struct desk *d); // goes to order.due_ms and tells so
 void desk_due_at(struct desk *d, int64_t now_ms);
 void desk_cancel(struct desk *d, enum cancel_reason reason);
@@ -67,13 +66,11 @@ unsigned told(const struct desk *d, enum event_type type);
 enum message_answer half_answer(const struct desk *d); // of the first check-back trace, or ANSWER_NONE
 bool nothing_happened(const struct desk *d);           // but perhaps a trace
 
-#define ORDER_IS(d, s) assert_string_equal(order_state_name((d)->b.order.state), order_state_name(s))
-#define PAYMENT_IS(d, i, s)                                                                                  \
-    assert_string_equal(payment_state_name((d)->b.payment[i].state), payment_state_name(s))
-#define PROOF_IS(d, i, s) assert_string_equal(proof_name((d)->b.payment[i].proof), proof_name(s))
-#define REFUND_IS(d, i, s)                                                                                   \
-    assert_string_equal(refund_state_name((d)->b.refund[i].state), refund_state_name(s))
-#define CALLED(d, m) assert_int_equal(calls_of(d, m), 1)
-#define TOLD(d, t)   assert_int_equal(told(d, t), 1)
+#define ORDER_IS(d, s)      assert_string_equal(order_state_name((d)->b.order.state), order_state_name(s))
+#define PAYMENT_IS(d, i, s) assert_string_equal(payment_state_name((d)->b.payment[i].state), payment_state_name(s))
+#define PROOF_IS(d, i, s)   assert_string_equal(proof_name((d)->b.payment[i].proof), proof_name(s))
+#define REFUND_IS(d, i, s)  assert_string_equal(refund_state_name((d)->b.refund[i].state), refund_state_name(s))
+#define CALLED(d, m)        assert_int_equal(calls_of(d, m), 1)
+#define TOLD(d, t)          assert_int_equal(told(d, t), 1)
 
 #endif

@@ -27,16 +27,14 @@ static void delay_is_not_asked_before_the_end(void **state)
 {
     (void)state;
     assert_true(checkback_next(&FIXED, POLICY_DELAY, T0_MS, T0_MS, EXPIRES_MS, 0, SEEN_NOTHING) == INT64_MAX);
-    assert_true(checkback_next(&ADAPTIVE, POLICY_DELAY, T0_MS, T0_MS, EXPIRES_MS, 3, SEEN_UNPAID_TRADE) ==
-                INT64_MAX);
+    assert_true(checkback_next(&ADAPTIVE, POLICY_DELAY, T0_MS, T0_MS, EXPIRES_MS, 3, SEEN_UNPAID_TRADE) == INT64_MAX);
 }
 
 static void the_others_are_asked_first_and_then_every_interval(void **state)
 {
     (void)state;
     for (enum policy p = POLICY_POLL; p <= POLICY_FORWARD; p++) {
-        assert_int_equal(checkback_next(&FIXED, p, T0_MS, T0_MS, EXPIRES_MS, 0, SEEN_NOTHING),
-                         T0_MS + 20 * SECOND_MS);
+        assert_int_equal(checkback_next(&FIXED, p, T0_MS, T0_MS, EXPIRES_MS, 0, SEEN_NOTHING), T0_MS + 20 * SECOND_MS);
         for (enum last_seen seen = SEEN_NOTHING; seen <= SEEN_UNPAID_TRADE; seen++)
             assert_int_equal(checkback_next(&FIXED, p, T0_MS, T0_MS + 20 * SECOND_MS, EXPIRES_MS, 1, seen),
                              T0_MS + 50 * SECOND_MS);
@@ -47,8 +45,7 @@ static void adaptive_asks_half_as_often_while_nobody_scanned(void **state)
 {
     (void)state;
     int64_t now_ms = T0_MS + 20 * SECOND_MS;
-    assert_int_equal(checkback_next(&ADAPTIVE, POLICY_POLL, T0_MS, T0_MS, EXPIRES_MS, 0, SEEN_NOTHING),
-                     now_ms);
+    assert_int_equal(checkback_next(&ADAPTIVE, POLICY_POLL, T0_MS, T0_MS, EXPIRES_MS, 0, SEEN_NOTHING), now_ms);
     assert_int_equal(checkback_next(&ADAPTIVE, POLICY_POLL, T0_MS, now_ms, EXPIRES_MS, 1, SEEN_NO_TRADE),
                      now_ms + 60 * SECOND_MS);
     assert_int_equal(checkback_next(&ADAPTIVE, POLICY_POLL, T0_MS, now_ms, EXPIRES_MS, 1, SEEN_UNPAID_TRADE),
@@ -64,8 +61,7 @@ static void adaptive_never_waits_longer_than_promised(void **state)
     for (uint32_t n = 0; n < 9; n++)
         for (enum last_seen seen = SEEN_NOTHING; seen <= SEEN_UNPAID_TRADE; seen++)
             for (int64_t now_ms = T0_MS; now_ms < EXPIRES_MS - 2 * MINUTE_MS; now_ms += 777) {
-                int64_t next_ms =
-                    checkback_next(&ADAPTIVE, POLICY_REVERSE, T0_MS, now_ms, EXPIRES_MS, n, seen);
+                int64_t next_ms = checkback_next(&ADAPTIVE, POLICY_REVERSE, T0_MS, now_ms, EXPIRES_MS, n, seen);
                 assert_true(next_ms > now_ms);
                 assert_true(next_ms - now_ms <= ADAPTIVE.first_ms + 2 * ADAPTIVE.interval_ms);
             }
@@ -86,8 +82,7 @@ static void nothing_is_asked_at_or_after_the_end(void **state)
     assert_int_equal(checkback_next(&FIXED, POLICY_POLL, T0_MS, now_ms - 1, EXPIRES_MS, 1, SEEN_NOTHING),
                      EXPIRES_MS - 1);
     assert_true(checkback_next(&FIXED, POLICY_POLL, T0_MS, now_ms, EXPIRES_MS, 1, SEEN_NOTHING) == INT64_MAX);
-    assert_true(checkback_next(&FIXED, POLICY_POLL, T0_MS, EXPIRES_MS + 1, EXPIRES_MS, 1, SEEN_NOTHING) ==
-                INT64_MAX);
+    assert_true(checkback_next(&FIXED, POLICY_POLL, T0_MS, EXPIRES_MS + 1, EXPIRES_MS, 1, SEEN_NOTHING) == INT64_MAX);
 }
 
 // --- The order machine's use of it
@@ -211,8 +206,7 @@ static void without_a_maximum_only_time_ends_the_window(void **state)
     desk_waiting(&d);
     for (unsigned n = 1; n <= 40 && d.b.order.state == ORDER_AWAITING_PAYMENT; n++) {
         desk_due(&d);
-        if (d.b.order.state == ORDER_AWAITING_PAYMENT)
-            desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+        if (d.b.order.state == ORDER_AWAITING_PAYMENT) desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
     }
     assert_int_equal(d.now_ms, d.b.order.expires_ms);
     assert_int_equal(d.b.order.n_checks, 9); // 1 + 30, 60 ... 270 s, the window ends at 300

@@ -74,14 +74,12 @@ static void a_note_goes_on_the_timeline(void **state)
     desk_cancel(&d, REASON_MERCHANT);
     assert_string_equal(d.out.traces[0].detail, "cancel");
     desk_waiting(&d);
-    desk_event(
-        &d, (struct event){
-                .kind = EV_CANCEL,
-                .cancel = {REASON_BUYER},
-                .note = STR("a note that is a good deal longer than the room there is for it on a timeline"),
-            });
-    assert_string_equal(d.out.traces[0].detail,
-                        "cancel: a note that is a good deal longer than the room there i");
+    desk_event(&d, (struct event){
+                       .kind = EV_CANCEL,
+                       .cancel = {REASON_BUYER},
+                       .note = STR("a note that is a good deal longer than the room there is for it on a timeline"),
+                   });
+    assert_string_equal(d.out.traces[0].detail, "cancel: a note that is a good deal longer than the room there i");
 }
 
 static void a_note_is_cut_between_characters(void **state)

@@ -104,8 +104,7 @@ static void a_second_capture_is_told_and_refunded_in_full(void **state)
         const struct call *c = call_of(&d, CALL_REFUND);
         assert_non_null(c);
         assert_int_equal(c->amount_fen, PRICE_FEN);
-        assert_true(c->number_key ==
-                    d.b.payment[1 - first].key); // derived from the capture: the same for ever
+        assert_true(c->number_key == d.b.payment[1 - first].key); // derived from the capture: the same for ever
         desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
         PAYMENT_IS(&d, 1 - first, PAYMENT_REFUNDED);
         assert_int_equal(d.b.refund[0].cause, CAUSE_DUPLICATE);

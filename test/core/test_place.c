@@ -309,9 +309,7 @@ static void a_price_is_the_sum_of_its_lines(void **state)
     } PRICES[] = {
         {{{.quantity = 1, .price_fen = 1}}, 1, true, 1},
         {{{.quantity = 2, .price_fen = 995}}, 1, true, 1990},
-        {{{.quantity = 2, .price_fen = 995},
-          {.quantity = 1, .price_fen = 0},
-          {.quantity = 3, .price_fen = 1}},
+        {{{.quantity = 2, .price_fen = 995}, {.quantity = 1, .price_fen = 0}, {.quantity = 3, .price_fen = 1}},
          3,
          true,
          1993},
@@ -342,17 +340,17 @@ static void a_price_is_the_sum_of_its_lines(void **state)
 // --- Names
 
 #define X_TEXT(constant, text) {constant, text},
-#define NAMES_ARE(function, LIST, none)                                                                      \
-    do {                                                                                                     \
-        static const struct {                                                                                \
-            unsigned v;                                                                                      \
-            const char *text;                                                                                \
-        } names[] = {LIST(X_TEXT)};                                                                          \
-        for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)                                        \
-            assert_string_equal(function(names[i].v), names[i].text);                                        \
-        assert_string_equal(function(0), none);                                                              \
-        assert_string_equal(function(99), "?");                                                              \
-        assert_string_equal(function((unsigned)-1), "?");                                                    \
+#define NAMES_ARE(function, LIST, none)                                                                                \
+    do {                                                                                                               \
+        static const struct {                                                                                          \
+            unsigned v;                                                                                                \
+            const char *text;                                                                                          \
+        } names[] = {LIST(X_TEXT)};                                                                                    \
+        for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)                                                  \
+            assert_string_equal(function(names[i].v), names[i].text);                                                  \
+        assert_string_equal(function(0), none);                                                                        \
+        assert_string_equal(function(99), "?");                                                                        \
+        assert_string_equal(function((unsigned)-1), "?");                                                              \
     } while (0)
 
 static void everything_has_its_name_and_nothing_else_has_one(void **state)

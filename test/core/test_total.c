@@ -48,8 +48,8 @@ static void payment_fill(struct bundle *b, enum payment_state state, bool counts
     b->n_refunds++;
 }
 
-static void bundle_fill(struct bundle *b, enum order_state state, enum payment_state first,
-                        enum payment_state second, unsigned counts, unsigned variant)
+static void bundle_fill(struct bundle *b, enum order_state state, enum payment_state first, enum payment_state second,
+                        unsigned counts, unsigned variant)
 {
     memset(b, 0, sizeof *b);
     struct order *o = &b->order;
@@ -159,8 +159,7 @@ static void no_event_upsets_any_lawful_order(void **state)
                     for (unsigned counts = 0; counts <= 2; counts++)
                         for (unsigned variant = 0; variant < 4; variant++) {
                             struct bundle b;
-                            bundle_fill(&b, o, (enum payment_state)one, (enum payment_state)two, counts,
-                                        variant);
+                            bundle_fill(&b, o, (enum payment_state)one, (enum payment_state)two, counts, variant);
                             if ((counts && b.order.paid_fen == 0) || bundle_law(&d.rules, &b)) continue;
                             try_all(&d.rules, &b);
                             bundles++;
@@ -264,13 +263,13 @@ static void the_invariant_names_what_is_wrong(void **state)
 {
     (void)state;
     struct desk d;
-#define WRONG(set_up, change, name)                                                                          \
-    do {                                                                                                     \
-        set_up(&d);                                                                                          \
-        assert_null(bundle_invariant(&d.b));                                                                 \
-        change;                                                                                              \
-        assert_non_null(bundle_invariant(&d.b));                                                             \
-        assert_string_equal(bundle_invariant(&d.b), name);                                                   \
+#define WRONG(set_up, change, name)                                                                                    \
+    do {                                                                                                               \
+        set_up(&d);                                                                                                    \
+        assert_null(bundle_invariant(&d.b));                                                                           \
+        change;                                                                                                        \
+        assert_non_null(bundle_invariant(&d.b));                                                                       \
+        assert_string_equal(bundle_invariant(&d.b), name);                                                             \
     } while (0)
     WRONG(desk_paid, d.b.order.refunded_fen = -1, "refunded_within_paid");
     WRONG(desk_paid, d.b.order.refunded_fen = PRICE_FEN + 1, "refunded_within_paid");

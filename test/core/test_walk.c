@@ -317,11 +317,9 @@ static void a_notice(struct world *w)
     if (w->n_trades == 0) return;
     const struct trade *t = &w->trade[chance(w, w->n_trades)];
     if (t->state != TRADE_PAID) return;
-    struct event e = {.kind = EV_NOTICE,
-                      .answer = {.payment_key = t->key,
-                                 .outcome = OUTCOME_DONE,
-                                 .fact = FACT_PAID,
-                                 .captured_fen = t->captured_fen}};
+    struct event e = {
+        .kind = EV_NOTICE,
+        .answer = {.payment_key = t->key, .outcome = OUTCOME_DONE, .fact = FACT_PAID, .captured_fen = t->captured_fen}};
     happen(w, e);
 }
 
@@ -447,10 +445,9 @@ static void whatever_happens_the_books_agree_in_the_end(void **state)
         one_life(w);
     print_message("%lu steps, %lu lives, %lu paid, %lu late, %lu duplicates, %lu mismatches, %lu refunds, "
                   "%lu reopened\n",
-                  w->steps, w->lives, w->paid, w->late, w->duplicates, w->mismatches, w->refunds,
-                  w->reopened);
-    assert_true(w->paid > 100 && w->late > 100 && w->duplicates > 20 && w->mismatches > 100 &&
-                w->refunds > 100 && w->reopened > 20); // a walk that meets nothing proves nothing
+                  w->steps, w->lives, w->paid, w->late, w->duplicates, w->mismatches, w->refunds, w->reopened);
+    assert_true(w->paid > 100 && w->late > 100 && w->duplicates > 20 && w->mismatches > 100 && w->refunds > 100 &&
+                w->reopened > 20); // a walk that meets nothing proves nothing
     test_free(w);
 }
 

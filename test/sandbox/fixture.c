@@ -133,7 +133,8 @@ json_t *rig_json(struct rig *r, const char *method, const char *path, const char
     struct buf answer = {0};
     struct json_fault fault;
     int got = rig_http(r, method, path, body, &answer);
-    if (got != status) fail_msg("%s %s: %d, not %d: %.*s", method, path, got, status, (int)answer.n, answer.p ? answer.p : "");
+    if (got != status)
+        fail_msg("%s %s: %d, not %d: %.*s", method, path, got, status, (int)answer.n, answer.p ? answer.p : "");
     json_t *o = json_read_object(buf_view(&answer), &fault);
     assert_non_null(o);
     buf_free(&answer);

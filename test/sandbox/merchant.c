@@ -217,7 +217,8 @@ json_t *rig_ask(struct rig *r, const struct ask *a, const char *key_name)
     buf_printf(&path, "/gateway.do?%.*s", (int)query.n, query.p);
     buf_char(&path, 0);
     buf_char(&body, 0);
-    assert_int_equal(rig_http(r, a->all_in_query ? "GET" : "POST", path.p, a->all_in_query ? NULL : body.p, &answer), 200);
+    assert_int_equal(rig_http(r, a->all_in_query ? "GET" : "POST", path.p, a->all_in_query ? NULL : body.p, &answer),
+                     200);
     json_t *o = check_envelope(r, &answer, key_name);
     buf_free(&sign);
     buf_free(&query);

@@ -49,7 +49,8 @@ static void a_refund_repeated_moves_money_once(void **state)
     struct rig *r = *state;
     paid_trade(r, "N1", "10.00");
     for (int i = 0; i < 3; i++) {
-        json_t *o = rig_call(r, REFUND, "{\"out_trade_no\":\"N1\",\"refund_amount\":\"3.00\",\"out_request_no\":\"r1\"}");
+        json_t *o =
+            rig_call(r, REFUND, "{\"out_trade_no\":\"N1\",\"refund_amount\":\"3.00\",\"out_request_no\":\"r1\"}");
         expect_text(o, "code", "10000");
         expect_text(o, "fund_change", i ? "N" : "Y");
         expect_text(o, "refund_fee", "3.00");
@@ -86,7 +87,8 @@ static void refunds_that_cannot_be_are_refused(void **state)
     static const struct {
         const char *biz, *sub_code;
     } rows[] = {
-        {"{\"out_trade_no\":\"N1\",\"refund_amount\":\"10.01\",\"out_request_no\":\"a\"}", "ACQ.REASON_TRADE_REFUND_FEE_ERR"},
+        {"{\"out_trade_no\":\"N1\",\"refund_amount\":\"10.01\",\"out_request_no\":\"a\"}",
+         "ACQ.REASON_TRADE_REFUND_FEE_ERR"},
         {"{\"out_trade_no\":\"N1\",\"refund_amount\":\"0\",\"out_request_no\":\"a\"}", "ACQ.INVALID_PARAMETER"},
         {"{\"out_trade_no\":\"N1\",\"out_request_no\":\"a\"}", "ACQ.INVALID_PARAMETER"},
         {"{\"out_trade_no\":\"N1\",\"refund_amount\":\"1.234\",\"out_request_no\":\"a\"}", "ACQ.INVALID_PARAMETER"},
@@ -160,12 +162,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(a_refund_repeated_moves_money_once),
-        T(refund_fee_is_cumulative_and_the_last_refund_closes_the_trade),
-        T(refunds_that_cannot_be_are_refused),
-        T(the_whole_may_be_refunded_without_a_number),
-        T(a_refund_query_answers_success_or_nothing),
-        T(cancel_is_refused_after_a_partial_refund_and_after_a_day),
+        T(a_refund_repeated_moves_money_once),        T(refund_fee_is_cumulative_and_the_last_refund_closes_the_trade),
+        T(refunds_that_cannot_be_are_refused),        T(the_whole_may_be_refunded_without_a_number),
+        T(a_refund_query_answers_success_or_nothing), T(cancel_is_refused_after_a_partial_refund_and_after_a_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

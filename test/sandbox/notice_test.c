@@ -46,8 +46,9 @@ static void expect_field(const struct post *p, const char *name, const char *val
 static void a_payment_is_told_with_all_its_fields_and_a_good_signature(void **state)
 {
     struct rig *r = *state;
-    static const char *const present[] = {"notify_time", "notify_id",      "trade_no",     "buyer_id",   "buyer_logon_id",
-                                          "gmt_create",  "fund_bill_list", "seller_email", "gmt_payment"};
+    static const char *const present[] = {"notify_time",    "notify_id",      "trade_no",
+                                          "buyer_id",       "buyer_logon_id", "gmt_create",
+                                          "fund_bill_list", "seller_email",   "gmt_payment"};
     pay_one(r, "N1");
     expect_posts(r, 1);
     const struct post *p = rig_post(r, 0);
@@ -154,8 +155,9 @@ static void only_exactly_success_ends_it(void **state)
     static const struct {
         int status;
         const char *reply;
-    } rows[] = {{200, "SUCCESS"}, {200, "success\n"}, {200, " success"}, {200, "\"success\""}, {200, ""},
-                {201, "success"}, {500, "success"},   {302, "success"},  {200, "successsuccesssuccesssuccess"}};
+    } rows[] = {{200, "SUCCESS"},     {200, "success\n"}, {200, " success"},
+                {200, "\"success\""}, {200, ""},          {201, "success"},
+                {500, "success"},     {302, "success"},   {200, "successsuccesssuccesssuccess"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char number[16];
         (void)snprintf(number, sizeof number, "N%zu", i);

@@ -136,9 +136,8 @@ static void a_stronger_source_wins(void **state)
     (void)state;
     struct config c;
     char why[CONFIG_WHY_SIZE];
-    static const char text[] =
-        "\xef\xbb\xbf# ours\r\n[order]\r\n  pay_within = 10m \r\n; more\r\nclose_grace=5s\r\n"
-        "[checkback]\nfirst = 7s\n[order]\nrelease = deadline\n";
+    static const char text[] = "\xef\xbb\xbf# ours\r\n[order]\r\n  pay_within = 10m \r\n; more\r\nclose_grace=5s\r\n"
+                               "[checkback]\nfirst = 7s\n[order]\nrelease = deadline\n";
     write_file(text, sizeof text - 1);
     LOAD(&c, NULL, "--config", path);
     assert_int_equal(c.order.pay_within_ms, 600000);
@@ -170,9 +169,8 @@ static void a_losing_value_must_be_good_as_well(void **state)
 static void a_bad_value_is_named_with_what_is_allowed(void **state)
 {
     (void)state;
-    assert_refused(
-        "checkback.policy: \"revers\" is not allowed: expected delay, poll, reverse or forward (flag)", NULL,
-        "--checkback.policy", "revers");
+    assert_refused("checkback.policy: \"revers\" is not allowed: expected delay, poll, reverse or forward (flag)", NULL,
+                   "--checkback.policy", "revers");
     assert_refused("broker.tls: \"yes\" is not allowed: expected true or false (TILL_BROKER_TLS)",
                    "TILL_BROKER_TLS=yes", NULL, NULL);
     assert_refused("order.pay_within: \"a?b\" is not allowed: expected a duration from 1s to 15d "
@@ -185,20 +183,18 @@ static void an_unknown_key_is_named_with_its_neighbours(void **state)
     (void)state;
     static const char allowed[] = "allowed there pay_within, close_grace, release, late_payment";
     char expected[CONFIG_WHY_SIZE];
-    (void)snprintf(expected, sizeof expected, "unknown key \"order.pay_withn\" with value \"5m\" (flag): %s",
-                   allowed);
+    (void)snprintf(expected, sizeof expected, "unknown key \"order.pay_withn\" with value \"5m\" (flag): %s", allowed);
     assert_refused(expected, NULL, "--order.pay_withn", "5m");
     (void)snprintf(expected, sizeof expected,
                    "unknown key \"order.pay_withn\" with value \"5m\" (TILL_ORDER_PAY_WITHN): %s", allowed);
     assert_refused(expected, "TILL_ORDER_PAY_WITHN=5m", NULL, NULL);
     write_file("[order]\n\npay_withn = 5m\n", 23);
-    (void)snprintf(expected, sizeof expected, "unknown key \"order.pay_withn\" with value \"5m\" (%s:3): %s",
-                   path, allowed);
+    (void)snprintf(expected, sizeof expected, "unknown key \"order.pay_withn\" with value \"5m\" (%s:3): %s", path,
+                   allowed);
     assert_refused(expected, NULL, "--config", path);
-    assert_refused(
-        "unknown key \"orders.pay\" with value \"5m\" (flag): allowed are the sections server, store, "
-        "broker, order, checkback, sweep, alipay, wechatpay, webhook, log",
-        NULL, "--orders.pay", "5m");
+    assert_refused("unknown key \"orders.pay\" with value \"5m\" (flag): allowed are the sections server, store, "
+                   "broker, order, checkback, sweep, alipay, wechatpay, webhook, log",
+                   NULL, "--orders.pay", "5m");
 }
 
 static void an_environment_name_of_no_section_is_not_ours(void **state)
@@ -219,12 +215,11 @@ static void secrets_never_appear(void **state)
     char why[CONFIG_WHY_SIZE];
     static const char *const urls[] = {
         "postgres://till:s3cret@db/till", "postgresql://till:s3cret@[::1]:5432/till?sslmode=require",
-        "postgres://till@db/till?password=s3cret&sslmode=require",
-        "postgres://till@db/till?ssl%70assword=s3cret", "postgres://till:p@s3cret@db/till"};
+        "postgres://till@db/till?password=s3cret&sslmode=require", "postgres://till@db/till?ssl%70assword=s3cret",
+        "postgres://till:p@s3cret@db/till"};
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         struct buf out = {0};
-        LOAD(&c, NULL, "--store.url", urls[i], "--broker.access_key", "s3cret", "--broker.secret_key_file",
-             "/k");
+        LOAD(&c, NULL, "--store.url", urls[i], "--broker.access_key", "s3cret", "--broker.secret_key_file", "/k");
         assert_string_equal(c.store.url, urls[i]);
         config_print(&c, &out);
         buf_char(&out, 0);
@@ -235,11 +230,9 @@ static void secrets_never_appear(void **state)
         buf_free(&out);
         config_free(&c);
     }
-    static const char *const bad[] = {"--store.url",         "pstgres://till:s3cret@db",
-                                      "--store.url",         "host=db password=s3cret",
-                                      "--broker.access_key", "s3cret s3cret",
-                                      "--broker.secret_key", "s3cret",
-                                      "--store.password",    "s3cret"};
+    static const char *const bad[] = {
+        "--store.url",   "pstgres://till:s3cret@db", "--store.url", "host=db password=s3cret", "--broker.access_key",
+        "s3cret s3cret", "--broker.secret_key",      "s3cret",      "--store.password",        "s3cret"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i += 2) {
         assert_false(load(&c, why, NULL, bad[i], bad[i + 1], NULL));
         assert_null(strstr(why, "s3cret"));
@@ -338,8 +331,7 @@ static void a_bad_file_is_named_with_its_line(void **state)
         {"\n[order]\npay_within\n", "3: expected name = value, [section], or a comment"},
         {"pay_within = 5m\n", "1: expected a [section] before the first value"},
         {"[order\n", "1: expected [section]"},
-        {"[order]\npay_within = 5m\n\npay_within = 5m",
-         "4: order.pay_within is given twice, first in line 2"},
+        {"[order]\npay_within = 5m\n\npay_within = 5m", "4: order.pay_within is given twice, first in line 2"},
         {"[order]\npay_within = 5m\n[log]\n[order]\npay_within = 6m",
          "5: order.pay_within is given twice, first in line 2"},
     };
@@ -392,9 +384,8 @@ static void what_is_printed_can_be_read_again(void **state)
     struct config c;
     char why[CONFIG_WHY_SIZE];
     struct buf first = {0}, second = {0};
-    LOAD(&c, NULL, "--order.pay_within", "90s", "--broker.url", "rocketmq://a:1;b:2?group=g",
-         "--alipay.gateway", "http://127.0.0.1:8081/gateway.do/", "--checkback.policy=poll",
-         "--webhook.allow_private", "true");
+    LOAD(&c, NULL, "--order.pay_within", "90s", "--broker.url", "rocketmq://a:1;b:2?group=g", "--alipay.gateway",
+         "http://127.0.0.1:8081/gateway.do/", "--checkback.policy=poll", "--webhook.allow_private", "true");
     assert_string_equal(c.alipay.gateway, "http://127.0.0.1:8081/gateway.do");
     config_print(&c, &first);
     config_free(&c);
@@ -495,14 +486,12 @@ static void a_channel_needs_its_keys(void **state)
     } cases[] = {
         {{"--alipay.gateway=http://g"},
          "alipay.app_id: \"\" is not allowed: it is needed because alipay.gateway is set"},
-        {{"--alipay.app_id=1"},
-         "alipay.gateway: \"\" is not allowed: it is needed because alipay.app_id is set"},
+        {{"--alipay.app_id=1"}, "alipay.gateway: \"\" is not allowed: it is needed because alipay.app_id is set"},
         {{"--alipay.gateway=http://g", "--alipay.app_id=1", "--alipay.private_key_file=k"},
          "alipay.alipay_public_key_file: \"\" is not allowed: alipay.gateway is set, which needs it or the "
          "three "
          "certificates"},
-        {{"--alipay.gateway=http://g", "--alipay.app_id=1", "--alipay.private_key_file=k",
-          "--alipay.app_cert_file=c"},
+        {{"--alipay.gateway=http://g", "--alipay.app_id=1", "--alipay.private_key_file=k", "--alipay.app_cert_file=c"},
          "alipay.alipay_cert_file: \"\" is not allowed: it is needed because alipay.app_cert_file is set"},
         {{"--alipay.gateway=http://g", "--alipay.app_id=1", "--alipay.private_key_file=k",
           "--alipay.alipay_public_key_file=p"},

@@ -196,8 +196,7 @@ static void draw_blocks(struct str text, struct grid *g)
             x = 0;
             continue;
         }
-        bool upper = str_eq(c, STR("\u2580")), lower = str_eq(c, STR("\u2584")),
-             both = str_eq(c, STR("\u2588"));
+        bool upper = str_eq(c, STR("\u2580")), lower = str_eq(c, STR("\u2584")), both = str_eq(c, STR("\u2588"));
         assert_true(upper || lower || both || str_eq(c, STR(" ")));
         assert_true(x < GRID_MAX && g->height + 1 < GRID_MAX);
         g->dark[g->height][x] = !upper && !both;

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "contract.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "contract_inside.h"
 
 static const struct store_maker *maker;
-static struct shop shop;
-static struct reader *reader;
+struct shop shop;
+struct reader *reader;
 
-static int set_up(void **state)
+int contract_set_up(void **state)
 {
     (void)state;
     shop_open(&shop, maker->open());
@@ -20,7 +14,7 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
+int contract_tear_down(void **state)
 {
     (void)state;
     reader->ops->close(reader);
@@ -28,45 +22,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-#define LINES(...)                                                                                           \
-    (const struct line[])                                                                                    \
-    {                                                                                                        \
-        __VA_ARGS__,                                                                                         \
-        {                                                                                                    \
-            .sku = { NULL, 0 }                                                                               \
-        }                                                                                                    \
-    }
-#define LINE(name, quantity)                                                                                 \
-    {                                                                                                        \
-        STR(name), STR("A thing"), quantity, 100                                                             \
-    }
-
-static void assert_str(struct str a, const char *z)
-{
-    assert_int_equal(a.n, strlen(z));
-    assert_memory_equal(a.p, z, a.n);
-}
-
-static void assert_stock(const char *sku, int64_t available, int64_t held, int64_t sold)
-{
-    struct stock s = shop_sku_now(&shop, sku).stock;
-    assert_int_equal(s.available, available);
-    assert_int_equal(s.held, held);
-    assert_int_equal(s.sold, sold);
-}
-
-static struct want load(struct want w)
-{
-    assert_true(shop.s->ops->load(shop.s, &w, 1, &shop.a));
-    return w;
-}
-
-static enum store_outcome apply(struct change *c, unsigned n)
-{
-    return shop.s->ops->apply(shop.s, c, n, &shop.a);
-}
-
-static void reopen(void)
+void contract_reopen(void)
 {
     reader->ops->close(reader);
     shop.s = maker->reopen(shop.s);
@@ -75,7 +31,13 @@ static void reopen(void)
     assert_non_null(reader);
 }
 
-static void assert_order_equal(const struct order *a, const struct order *b)
+void assert_str(struct str a, const char *z)
+{
+    assert_int_equal(a.n, strlen(z));
+    assert_memory_equal(a.p, z, a.n);
+}
+
+void assert_order_equal(const struct order *a, const struct order *b)
 {
     assert_int_equal(a->key, b->key);
     assert_int_equal(a->version, b->version);
@@ -100,7 +62,7 @@ static void assert_order_equal(const struct order *a, const struct order *b)
     assert_int_equal(a->due_ms, b->due_ms);
 }
 
-static void assert_payment_equal(const struct payment *a, const struct payment *b)
+void assert_payment_equal(const struct payment *a, const struct payment *b)
 {
     assert_int_equal(a->key, b->key);
     assert_int_equal(a->channel, b->channel);
@@ -121,6 +83,25 @@ static void assert_payment_equal(const struct payment *a, const struct payment *
     assert_int_equal(a->counts, b->counts);
     assert_string_equal(a->provider_trade_no, b->provider_trade_no);
     assert_true(str_eq(a->code, b->code));
+}
+
+static void assert_stock(const char *sku, int64_t available, int64_t held, int64_t sold)
+{
+    struct stock s = shop_sku_now(&shop, sku).stock;
+    assert_int_equal(s.available, available);
+    assert_int_equal(s.held, held);
+    assert_int_equal(s.sold, sold);
+}
+
+static struct want load(struct want w)
+{
+    assert_true(shop.s->ops->load(shop.s, &w, 1, &shop.a));
+    return w;
+}
+
+static enum store_outcome apply(struct change *c, unsigned n)
+{
+    return shop.s->ops->apply(shop.s, c, n, &shop.a);
 }
 
 // --- Orders
@@ -321,7 +302,7 @@ static void a_merchant_number_places_once_in_a_batch_and_after_it(void **state)
         assert_int_equal(w.request_hash.b, 41);
         assert_str(w.order_text.merchant_order_no, "M-1");
         assert_false(load((struct want){.kind = WANT_MERCHANT_NO, .text = STR("M-2")}).found);
-        reopen();
+        contract_reopen();
     }
 }
 
@@ -357,7 +338,7 @@ static void an_idem_key_is_used_once_and_answers_again(void **state)
         assert_int_equal(w.idem.answer.n, 0);
         // another scope of the same 64 bits is another scope
         assert_false(load((struct want){.kind = WANT_IDEM, .scope = {1, 3}}).found);
-        reopen();
+        contract_reopen();
     }
 }
 
@@ -392,7 +373,7 @@ static void old_keys_are_forgotten_and_young_ones_kept(void **state)
     for (unsigned i = 1; i <= N; i += 37)
         assert_false(load((struct want){.kind = WANT_IDEM, .scope = {i, 2}}).found);
     assert_true(load((struct want){.kind = WANT_IDEM, .scope = {N + 1, 2}}).found);
-    reopen();
+    contract_reopen();
     assert_false(load((struct want){.kind = WANT_IDEM, .scope = {N, 2}}).found);
     assert_true(load((struct want){.kind = WANT_IDEM, .scope = {N + 1, 2}}).found);
     assert_int_equal(apply(&(struct change){.kind = CHANGE_IDEM, .idem = &r[0]}, 1), STORE_DONE);
@@ -474,8 +455,7 @@ static void a_cart_has_a_last_line(void **state)
         names[i][2] = (char)('0' + i % 10);
         names[i][3] = 0;
         shop_sku(&shop, names[i], 1, 1);
-        assert_int_equal(cart_put(STR("c"), str_of(names[i]), 1),
-                         i < CART_LINES_MAX ? APPLY_DONE : APPLY_FULL);
+        assert_int_equal(cart_put(STR("c"), str_of(names[i]), 1), i < CART_LINES_MAX ? APPLY_DONE : APPLY_FULL);
     }
     assert_int_equal(cart_put(STR("c"), str_of(names[0]), 5), APPLY_DONE); // no new line
     struct cart_line lines[CART_LINES_MAX];
@@ -494,7 +474,8 @@ static void a_capture_goes_back_by_system_once(void **state)
 {
     (void)state;
     shop_sku(&shop, "A", 100, 10);
-    uint64_t key = shop_place(&shop, CHANNEL_ALIPAY, "A", 1), other = shop_place(&shop, CHANNEL_ANY, "A", 1);
+    uint64_t key = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
+    shop_place(&shop, CHANNEL_ANY, "A", 1);
     shop_cancel(&shop, key);
     shop_pay(&shop, key, 100); // late: sent back
     struct bundle *b = shop_bundle(&shop, key);
@@ -511,10 +492,15 @@ static void a_capture_goes_back_by_system_once(void **state)
     struct idem_record r;
     struct placing *good = shop_prepare(&shop, CHANNEL_ANY, LINES(LINE("A", 2)));
     good->text.merchant_order_no = STR("M-9");
+    struct placing *bad = shop_prepare(&shop, CHANNEL_ANY, LINES(LINE("A", 1)));
+    bad->bundle.order.reason = REASON_BUYER; // of an order that is not even closing
     struct change c[] = {good->change,
                          {.kind = CHANGE_ORDER, .bundle = b, .step = &wrong, .at_ms = shop.now_ms},
-                         idem_change(&r, 9, "")};
-    assert_int_equal(apply(c, 3), STORE_DONE);
+                         idem_change(&r, 9, ""),
+                         bad->change};
+    assert_int_equal(apply(c, 4), STORE_DONE);
+    assert_int_equal(c[3].result, APPLY_CONFLICT);
+    assert_false(load((struct want){.kind = WANT_ORDER, .key = bad->bundle.order.key}).found);
     assert_int_equal(c[0].result, APPLY_DONE);
     assert_int_equal(c[1].result, APPLY_CONFLICT);
     assert_int_equal(c[2].result, APPLY_DONE);
@@ -525,7 +511,9 @@ static void a_capture_goes_back_by_system_once(void **state)
     assert_int_equal(load((struct want){.kind = WANT_MERCHANT_NO, .text = STR("M-9")}).bundle->order.key,
                      good->bundle.order.key);
     assert_stock("A", 7, 3, 0);
-    (void)other;
+    struct store_totals t;
+    assert_true(reader->ops->totals(reader, 0, &t));
+    assert_int_equal(t.orders[ORDER_AWAITING_PAYMENT], 2);
 }
 
 static void a_bundle_holds_what_is_unsettled_and_the_newest(void **state)
@@ -583,16 +571,23 @@ static void a_reopened_store_goes_on_where_it_was(void **state)
 {
     (void)state;
     shop_sku(&shop, "A", 100, 10);
-    uint64_t key = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
+    uint64_t key = shop_place(&shop, CHANNEL_ANY, "A", 1);
+    struct event_row events[3];
+    unsigned n;
+    assert_true(reader->ops->events(reader, 0, events, 3, &n, &shop.a));
+    assert_int_equal(shop.s->last_key, events[1].key); // no key a row has is ever made again
+    key = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
     shop_code(&shop, key);
+    struct trace_row rows[9];
+    assert_true(reader->ops->timeline(reader, key, rows, 9, &n, &shop.a));
+    assert_int_equal(shop.s->last_key, rows[n - 1].key);
     uint8_t secret[ID_SECRET_SIZE];
     memcpy(secret, shop.s->secret, sizeof secret);
     uint64_t last_key = shop.s->last_key;
     int64_t last_ms = shop.s->last_ms;
-    assert_true(last_key > key);
     assert_int_equal(last_ms, shop.now_ms);
     struct bundle *before = shop_bundle(&shop, key);
-    reopen();
+    contract_reopen();
     assert_memory_equal(shop.s->secret, secret, sizeof secret);
     assert_int_equal(shop.s->last_key, last_key);
     assert_int_equal(shop.s->last_ms, last_ms);
@@ -600,7 +595,7 @@ static void a_reopened_store_goes_on_where_it_was(void **state)
     assert_order_equal(&before->order, &after->order);
     assert_payment_equal(&before->payment[0], &after->payment[0]);
     shop_pay(&shop, key, 100);
-    assert_stock("A", 9, 0, 1);
+    assert_stock("A", 8, 1, 1);
 }
 
 static void dues_come_by_key_page_by_page(void **state)
@@ -628,207 +623,6 @@ static void dues_come_by_key_page_by_page(void **state)
         assert_int_equal(seen[i], keys[i < 3 ? i : i + 1]);
 }
 
-// --- Readers
-
-static void a_reader_sees_every_acknowledged_commit(void **state)
-{
-    (void)state;
-    shop_sku(&shop, "A", 100, 1000);
-    for (int i = 0; i < 50; i++) {
-        uint64_t key = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
-        struct order_doc doc;
-        bool found;
-        assert_true(reader->ops->order(reader, key, &doc, &found, &shop.a));
-        assert_true(found);
-        assert_true(doc.has_payment);
-        struct bundle *b = shop_bundle(&shop, key);
-        assert_order_equal(&doc.order, &b->order);
-        assert_payment_equal(&doc.payment, &b->payment[0]);
-        struct sku sku;
-        assert_true(reader->ops->sku(reader, STR("A"), &sku, &found, &shop.a));
-        assert_int_equal(sku.stock.held, i + 1);
-    }
-}
-
-static unsigned list(struct order_filter f, struct order_doc *docs, unsigned max)
-{
-    unsigned n;
-    assert_true(reader->ops->orders(reader, &f, docs, max, &n, &shop.a));
-    return n;
-}
-
-static void orders_are_listed_newest_first_by_state_and_buyer(void **state)
-{
-    (void)state;
-    static struct order_doc docs[16];
-    shop_sku(&shop, "A", 100, 100);
-    uint64_t keys[6];
-    for (int i = 0; i < 6; i++) {
-        struct placing *p = shop_prepare(&shop, i % 2 ? CHANNEL_ALIPAY : CHANNEL_ANY, LINES(LINE("A", 1)));
-        p->text.buyer = i < 3 ? STR("Han") : STR("Li");
-        assert_int_equal(shop_apply(&shop, &p->change), APPLY_DONE);
-        keys[i] = p->bundle.order.key;
-    }
-    shop_cancel(&shop, keys[0]);
-    assert_int_equal(list((struct order_filter){0}, docs, 16), 6);
-    assert_int_equal(docs[0].order.key, keys[5]);
-    assert_true(docs[0].has_payment);
-    assert_false(docs[1].has_payment);
-    assert_int_equal(list((struct order_filter){.before_key = keys[5]}, docs, 2), 2);
-    assert_int_equal(docs[0].order.key, keys[4]);
-    assert_int_equal(docs[1].order.key, keys[3]);
-    assert_int_equal(list((struct order_filter){.state = ORDER_PLACED}, docs, 16), 3);
-    assert_int_equal(docs[2].order.key, keys[1]);
-    assert_int_equal(list((struct order_filter){.state = ORDER_CANCELLED}, docs, 16), 1);
-    assert_int_equal(docs[0].order.key, keys[0]);
-    assert_int_equal(list((struct order_filter){.buyer = STR("Han")}, docs, 16), 3);
-    assert_str(docs[0].text.buyer, "Han");
-    assert_int_equal(list((struct order_filter){.buyer = STR("Han"), .state = ORDER_CANCELLED}, docs, 16), 1);
-    assert_int_equal(list((struct order_filter){.buyer = STR("Nobody")}, docs, 16), 0);
-}
-
-static void the_timeline_is_in_order_and_begins_with_the_half_message(void **state)
-{
-    (void)state;
-    shop_sku(&shop, "A", 100, 10);
-    uint64_t key = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
-    shop_code(&shop, key);
-    shop_answer(&shop, key, (struct answer){.method = CALL_QUERY, .fact = FACT_NOT_FOUND, .took_ms = 12});
-    shop_pay(&shop, key, 100);
-    struct trace_row rows[32];
-    unsigned n;
-    assert_true(reader->ops->timeline(reader, key, rows, 32, &n, &shop.a));
-    assert_int_equal(rows[0].trace.kind, TRACE_STATE);
-    assert_int_equal(rows[0].from, ORDER_STATE_0);
-    assert_int_equal(rows[0].to, ORDER_PLACED);
-    assert_int_equal(rows[1].trace.kind, TRACE_HALF);
-    assert_int_equal(rows[1].trace.answer, ANSWER_UNKNOWN);
-    unsigned states = 0, checkbacks = 0, calls = 0;
-    for (unsigned i = 0; i < n; i++) {
-        if (i) assert_true(rows[i].at_ms >= rows[i - 1].at_ms);
-        states += rows[i].trace.kind == TRACE_STATE;
-        checkbacks += rows[i].trace.kind == TRACE_CHECKBACK;
-        calls += rows[i].trace.kind == TRACE_PROVIDER;
-        if (rows[i].trace.fact == FACT_NOT_FOUND) assert_int_equal(rows[i].trace.took_ms, 12);
-    }
-    assert_int_equal(states, 3);
-    assert_int_equal(checkbacks, 2); // the last one found the money
-    assert_int_equal(calls, 3);
-    struct trace_row last[2];
-    unsigned m;
-    assert_true(reader->ops->timeline(reader, key, last, 2, &m, &shop.a));
-    assert_int_equal(m, 2);
-    assert_int_equal(last[1].key, rows[n - 1].key);
-    assert_int_equal(last[0].key, rows[n - 2].key);
-    assert_true(reader->ops->timeline(reader, 1, rows, 32, &n, &shop.a));
-    assert_int_equal(n, 0);
-}
-
-static void a_step_that_changes_nothing_leaves_only_its_traces(void **state)
-{
-    (void)state;
-    shop_sku(&shop, "A", 100, 10);
-    uint64_t key = shop_place(&shop, CHANNEL_ANY, "A", 1);
-    struct bundle *b = shop_bundle(&shop, key);
-    struct step step = {.n_traces = 1, .traces = {{.kind = TRACE_SWEEP, .detail = "seen"}}};
-    struct change c = {.kind = CHANGE_ORDER,
-                       .bundle = b,
-                       .step = &step,
-                       .at_ms = ++shop.now_ms,
-                       .first_trace_key = keygen_take(&shop.keys, shop.now_ms, 1)};
-    assert_int_equal(shop_apply(&shop, &c), APPLY_DONE);
-    assert_int_equal(shop_bundle(&shop, key)->order.version, b->order.version);
-    struct trace_row rows[8];
-    unsigned n;
-    assert_true(reader->ops->timeline(reader, key, rows, 8, &n, &shop.a));
-    assert_int_equal(rows[n - 1].trace.kind, TRACE_SWEEP);
-    assert_string_equal(rows[n - 1].trace.detail, "seen");
-}
-
-static void events_are_read_oldest_first_from_a_cursor(void **state)
-{
-    (void)state;
-    shop_sku(&shop, "A", 100, 10);
-    uint64_t one = shop_place(&shop, CHANNEL_ANY, "A", 1), two = shop_place(&shop, CHANNEL_ANY, "A", 1);
-    struct event_row rows[8];
-    unsigned n;
-    assert_true(reader->ops->events(reader, 0, rows, 3, &n, &shop.a));
-    assert_int_equal(n, 3);
-    assert_int_equal(rows[0].order_key, one);
-    assert_int_equal(rows[0].event.type, EVENT_ORDER_PLACED);
-    assert_int_equal(rows[0].event.sequence, 1);
-    assert_int_equal(rows[0].event.amount_fen, 100);
-    assert_str(rows[0].currency, "CNY");
-    assert_int_equal(rows[1].event.type, EVENT_ORDER_AWAITING_PAYMENT);
-    assert_int_equal(rows[2].order_key, two);
-    assert_true(reader->ops->events(reader, rows[2].key, rows, 8, &n, &shop.a));
-    assert_int_equal(n, 1);
-    assert_int_equal(rows[0].event.sequence, 2);
-}
-
-static void refunds_are_listed_newest_first(void **state)
-{
-    (void)state;
-    shop_sku(&shop, "A", 100, 10);
-    uint64_t key = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
-    shop_pay(&shop, key, 100);
-    for (int i = 1; i <= 3; i++)
-        assert_int_equal(shop_event(&shop, key, (struct event){.kind = EV_REFUND, .refund = {i}}),
-                         APPLY_DONE);
-    struct refund rows[4];
-    unsigned n;
-    assert_true(reader->ops->refunds(reader, key, 0, rows, 2, &n, &shop.a));
-    assert_int_equal(n, 2);
-    assert_int_equal(rows[0].amount_fen, 3);
-    assert_int_equal(rows[1].amount_fen, 2);
-    assert_true(reader->ops->refunds(reader, key, rows[1].key, rows, 4, &n, &shop.a));
-    assert_int_equal(n, 1);
-    assert_int_equal(rows[0].amount_fen, 1);
-}
-
-static void skus_are_listed_by_name_from_a_cursor(void **state)
-{
-    (void)state;
-    shop_sku(&shop, "C", 1, 1);
-    shop_sku(&shop, "A", 1, 1);
-    shop_sku(&shop, "B", 1, 1);
-    struct sku rows[4];
-    unsigned n;
-    assert_true(reader->ops->skus(reader, STR(""), rows, 2, &n, &shop.a));
-    assert_int_equal(n, 2);
-    assert_str(rows[0].sku, "A");
-    assert_true(reader->ops->skus(reader, rows[1].sku, rows, 4, &n, &shop.a));
-    assert_int_equal(n, 1);
-    assert_str(rows[0].sku, "C");
-}
-
-static void totals_count_orders_and_deadlines_missed(void **state)
-{
-    (void)state;
-    shop_sku(&shop, "A", 100, 100);
-    uint64_t keys[5];
-    for (int i = 0; i < 5; i++)
-        keys[i] = shop_place(&shop, i < 3 ? CHANNEL_ALIPAY : CHANNEL_ANY, "A", 1);
-    shop_pay(&shop, keys[0], 100);
-    shop_cancel(&shop, keys[1]);
-    shop_event(&shop, keys[2], (struct event){.kind = EV_CANCEL, .cancel = {REASON_BUYER}});
-    for (int round = 0; round < 2; round++) {
-        struct store_totals t;
-        assert_true(reader->ops->totals(reader, shop.now_ms, &t));
-        assert_int_equal(t.orders[ORDER_PLACED], 0);
-        assert_int_equal(t.orders[ORDER_AWAITING_PAYMENT], 2);
-        assert_int_equal(t.orders[ORDER_CLOSING], 1);
-        assert_int_equal(t.orders[ORDER_PAID], 1);
-        assert_int_equal(t.orders[ORDER_CANCELLED], 1);
-        assert_int_equal(t.deadlines_overdue, 0);
-        assert_true(reader->ops->totals(reader, shop.now_ms + 300000 + 60001, &t));
-        assert_int_equal(t.deadlines_overdue, 2);
-        reopen();
-    }
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int store_contract_run(const char *adapter, const struct store_maker *m)
 {
     maker = m;
@@ -854,14 +648,6 @@ int store_contract_run(const char *adapter, const struct store_maker *m)
         TEST(a_case_is_kept),
         TEST(a_reopened_store_goes_on_where_it_was),
         TEST(dues_come_by_key_page_by_page),
-        TEST(a_reader_sees_every_acknowledged_commit),
-        TEST(orders_are_listed_newest_first_by_state_and_buyer),
-        TEST(the_timeline_is_in_order_and_begins_with_the_half_message),
-        TEST(a_step_that_changes_nothing_leaves_only_its_traces),
-        TEST(events_are_read_oldest_first_from_a_cursor),
-        TEST(refunds_are_listed_newest_first),
-        TEST(skus_are_listed_by_name_from_a_cursor),
-        TEST(totals_count_orders_and_deadlines_missed),
     };
-    return cmocka_run_group_tests_name(adapter, tests, NULL, NULL);
+    return cmocka_run_group_tests_name(adapter, tests, NULL, NULL) + contract_run_reads(adapter);
 }

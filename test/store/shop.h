@@ -48,7 +48,7 @@ enum apply_result shop_event(struct shop *shop, uint64_t order_key, struct event
 enum apply_result shop_answer(struct shop *shop, uint64_t order_key, struct answer a);
 void shop_code(struct shop *shop, uint64_t order_key);                      // the provider gave a code
 void shop_pay(struct shop *shop, uint64_t order_key, int64_t captured_fen); // a notification
-void shop_cancel(struct shop *shop, uint64_t order_key); // to the end: the provider says the trade is closed
+void shop_cancel(struct shop *shop, uint64_t order_key);      // to the end: the provider says the trade is closed
 void shop_refund_done(struct shop *shop, uint64_t order_key); // the provider did the pending refund
 
 #endif

@@ -37,8 +37,7 @@ static void refund_whole(uint64_t key)
 static void duplicate_make(void)
 {
     at.duplicate = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
-    struct bundle *b =
-        shop_bundle(&shop, at.duplicate); // a second attempt, as the engine makes on a new channel
+    struct bundle *b = shop_bundle(&shop, at.duplicate); // a second attempt, as the engine makes on a new channel
     unsigned i = b->n_payments++;
     b->payment[i] = b->payment[0];
     b->payment[i].key = keygen_take(&shop.keys, ++shop.now_ms, 16);
@@ -49,11 +48,8 @@ static void duplicate_make(void)
     struct change c = {.kind = CHANGE_ORDER, .bundle = b, .step = &step, .at_ms = shop.now_ms};
     assert_int_equal(shop_apply(&shop, &c), APPLY_DONE);
     shop_pay(&shop, at.duplicate, 100);
-    struct answer again = {.method = CALL_QUERY,
-                           .fact = FACT_PAID,
-                           .captured_fen = 100,
-                           .payment_key = first,
-                           .provider_trade_no = "T2"};
+    struct answer again = {
+        .method = CALL_QUERY, .fact = FACT_PAID, .captured_fen = 100, .payment_key = first, .provider_trade_no = "T2"};
     assert_int_equal(shop_answer(&shop, at.duplicate, again), APPLY_DONE);
     refund_whole(at.duplicate);
 }
@@ -159,8 +155,7 @@ static void raw_of(const char *sql, uint64_t key)
     int changed = sqlite3_total_changes(db);
     for (const char *rest = sql; *rest;) {
         sqlite3_stmt *st;
-        if (sqlite3_prepare_v2(db, rest, -1, &st, &rest) != SQLITE_OK)
-            fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+        if (sqlite3_prepare_v2(db, rest, -1, &st, &rest) != SQLITE_OK) fail_msg("%s: %s", sql, sqlite3_errmsg(db));
         if (sqlite3_bind_parameter_count(st)) sqlite3_bind_int64(st, 1, (int64_t)key);
         if (sqlite3_step(st) != SQLITE_DONE) fail_msg("%s: %s", sql, sqlite3_errmsg(db));
         sqlite3_finalize(st);
@@ -284,8 +279,7 @@ static void each_broken_row_breaks_its_line_and_no_other(void **state)
         {&at.paid, "UPDATE skus SET added = added + 1 WHERE sku = 'A'", "stock_conservation"},
         {&at.paid, "UPDATE skus SET held = held - 1, available = available + 1 WHERE sku = 'B'",
          "holds_backed_by_open_orders"},
-        {&at.paid, "UPDATE skus SET held = held - 1, sold = sold + 1 WHERE sku = 'A'",
-         "holds_backed_by_open_orders"},
+        {&at.paid, "UPDATE skus SET held = held - 1, sold = sold + 1 WHERE sku = 'A'", "holds_backed_by_open_orders"},
         {&at.paid, "UPDATE orders SET items = replace(items, '\"A\"', '\"Z\"') WHERE key = ?1",
          "holds_backed_by_open_orders"},
         {&at.paid, "UPDATE orders SET items = replace(items, '\"price\":100', '\"price\":99') WHERE key = ?1",
@@ -299,8 +293,7 @@ static void each_broken_row_breaks_its_line_and_no_other(void **state)
         {&at.paid_refunded, "UPDATE payments SET refunded_fen = 101 WHERE order_key = ?1",
          "payments_within refunds_match"},
         {&at.paid, "UPDATE payments SET captured_fen = 99 WHERE order_key = ?1", "paid_by_one_capture"},
-        {&at.paid, "UPDATE payments SET counts = 0 WHERE order_key = ?1",
-         "paid_by_one_capture money_settled"},
+        {&at.paid, "UPDATE payments SET counts = 0 WHERE order_key = ?1", "paid_by_one_capture money_settled"},
         {&at.paid,
          "INSERT INTO refunds SELECT 5, order_key, key, 3, 2, 0, 0, 0, 100, 1, 1, NULL FROM payments "
          "WHERE order_key = ?1",
@@ -309,8 +302,7 @@ static void each_broken_row_breaks_its_line_and_no_other(void **state)
          "DELETE FROM refunds WHERE order_key = ?1; "
          "UPDATE payments SET refunded_fen = 0 WHERE order_key = ?1 AND counts = 0",
          "money_settled"},
-        {&at.mismatch, "UPDATE refunds SET amount_fen = 80 WHERE order_key = ?1",
-         "money_settled refunds_match"},
+        {&at.mismatch, "UPDATE refunds SET amount_fen = 80 WHERE order_key = ?1", "money_settled refunds_match"},
         {&at.mismatch, "UPDATE refunds SET state = 3 WHERE order_key = ?1", "money_settled refunds_match"},
         {&at.paid_refunded, "UPDATE refunds SET amount_fen = 29 WHERE order_key = ?1", "refunds_match"},
         {&at.paid_refunded, "UPDATE orders SET refunded_fen = 29 WHERE key = ?1", "refunds_match"},
@@ -360,9 +352,8 @@ static void a_damaged_page_breaks_integrity(void **state)
     sqlite3 *db;
     sqlite3_stmt *st;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name = 'carts'", -1, &st, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name = 'carts'", -1, &st, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_step(st), SQLITE_ROW);
     long page = sqlite3_column_int(st, 0);
     sqlite3_finalize(st);
@@ -443,6 +434,8 @@ static void an_equal_ledger_holds_and_foreign_trades_are_counted(void **state)
     assert_int_equal(line("ledger_refunds_equal")->verdict, AUDIT_HOLDS);
     assert_int_equal(line("ledger_captures_known")->n_checked, 6);
     assert_int_equal(line("ledger_foreign")->n_checked, 1);
+    audit_ledger(shop.now_ms + HOUR_MS / 30);
+    assert_int_equal(line("ledger_captures_known")->verdict, AUDIT_HOLDS);
 }
 
 static void a_capture_under_a_number_of_ours_without_a_row_is_broken(void **state)
@@ -465,6 +458,20 @@ static void a_capture_not_noticed_is_pending_while_it_may_still_be(void **state)
     assert_int_equal(line("ledger_captures_accounted")->verdict, AUDIT_PENDING);
     ledger_make();
     trade_of(payment_of(at.cancelled))->captured_fen = 400;
+    audit_ledger(shop.now_ms + 24 * HOUR_MS);
+    assert_int_equal(line("ledger_captures_accounted")->verdict, AUDIT_PENDING);
+    audit_ledger(shop.now_ms + 26 * HOUR_MS);
+    assert_int_equal(line("ledger_captures_accounted")->verdict, AUDIT_BROKEN);
+}
+
+static void a_proven_attempt_that_took_money_may_still_be_told_of(void **state)
+{
+    (void)state;
+    raw_of("INSERT INTO payments SELECT 77, order_key, 3, channel, 5, 1, amount_fen, 0, 0, 0, created_ms, expires_ms, "
+           "0, captured_ms, 0, 0, NULL, 0, NULL, NULL FROM payments WHERE order_key = ?1 AND counts = 1",
+           at.duplicate);
+    ledger_make();
+    trade_of(77)->captured_fen = 100;
     audit_ledger(shop.now_ms + 24 * HOUR_MS);
     assert_int_equal(line("ledger_captures_accounted")->verdict, AUDIT_PENDING);
     audit_ledger(shop.now_ms + 26 * HOUR_MS);
@@ -533,6 +540,7 @@ int main(void)
         TEST(an_equal_ledger_holds_and_foreign_trades_are_counted),
         TEST(a_capture_under_a_number_of_ours_without_a_row_is_broken),
         TEST(a_capture_not_noticed_is_pending_while_it_may_still_be),
+        TEST(a_proven_attempt_that_took_money_may_still_be_told_of),
         TEST(another_amount_is_broken),
         TEST(a_refund_under_way_is_pending),
         TEST(a_capture_the_provider_does_not_know_is_broken),

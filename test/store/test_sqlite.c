@@ -2,6 +2,7 @@
 // The SQLite adapter: the contract, and what only it promises: the file, its versions, its CHECKs, and what
 // it does when the disk fails.
 #include "contract.h"
+#include "store/mark_index.h"
 #include "store/sqlite.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,6 +73,9 @@ static void a_new_file_has_the_newest_schema_and_a_secret_of_its_own(void **stat
     uint8_t first[ID_SECRET_SIZE];
     struct store *s = maker_open();
     assert_non_null(s);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
     memcpy(first, s->secret, sizeof first);
     s->ops->close(s);
     s = maker_open();
@@ -104,8 +108,12 @@ static void another_programs_database_is_left_alone(void **state)
     assert_int_equal(raw("CREATE TABLE notes (t TEXT)"), SQLITE_OK);
     assert_null(sqlite_store_open(&options, SHOP_START_MS, why));
     assert_non_null(strstr(why, "not a store of Till"));
+    FILE *f = fopen(path, "r");
+    assert_int_equal(fseek(f, 18, SEEK_SET), 0);
+    assert_int_equal(fgetc(f), 1); // still not in WAL mode
+    fclose(f);
     files_remove();
-    FILE *f = fopen(path, "w");
+    f = fopen(path, "w");
     for (int i = 0; i < 4096; i++)
         fputc('x', f);
     fclose(f);
@@ -186,8 +194,7 @@ static void the_file_refuses_what_must_never_be(void **state)
     struct shop shop;
     shop_open(&shop, maker_open());
     shop_sku(&shop, "A", 100, 10);
-    uint64_t open = shop_place(&shop, CHANNEL_ALIPAY, "A", 1),
-             paid = shop_place(&shop, CHANNEL_ALIPAY, "A", 1),
+    uint64_t open = shop_place(&shop, CHANNEL_ALIPAY, "A", 1), paid = shop_place(&shop, CHANNEL_ALIPAY, "A", 1),
              late = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
     shop_pay(&shop, paid, 100);
     shop_cancel(&shop, late);
@@ -341,6 +348,7 @@ static void a_failed_commit_is_unknown_and_ends_all_work(void **state)
         assert_int_equal(shop.s->ops->dues(shop.s, 0, &row, 1), -1);
         shop.s->ops->tidy(shop.s, shop.now_ms);
         shop_close(&shop);
+        assert_true(file_size("-wal") > 0);                          // left for the next start to look at
         shop_open(&shop, sqlite_store_open(&o, SHOP_START_MS, why)); // a new process is whole
         struct sku sku = shop_sku_now(&shop, "A");
         assert_int_equal(sku.stock.available + sku.stock.held, 100);
@@ -360,7 +368,13 @@ static void a_store_whose_log_cannot_be_synced_does_not_open(void **state)
     disk = DISK_NO_SYNC;
     assert_int_equal(shop.s->ops->apply(shop.s, &p->change, 1, &shop.a), STORE_UNKNOWN);
     shop_close(&shop); // broken: leaves the log
-    assert_true(file_size("-wal") > 0);
+    int64_t wal = file_size("-wal"), db = file_size("");
+    assert_true(wal > 0);
+    struct reader *r = maker_reader();
+    assert_non_null(r);
+    r->ops->close(r); // the last connection there is
+    assert_int_equal(file_size("-wal"), wal);
+    assert_int_equal(file_size(""), db);
     assert_null(sqlite_store_open(&o, SHOP_START_MS, why));
     disk = DISK_GOOD;
     shop_open(&shop, sqlite_store_open(&o, SHOP_START_MS, why));
@@ -372,12 +386,12 @@ static void a_store_whose_log_cannot_be_synced_does_not_open(void **state)
 static void the_log_does_not_grow_for_ever(void **state)
 {
     (void)state;
-    enum { BATCH = 128 };
+    enum { BATCH = 16 };
     struct shop shop;
     shop_open(&shop, maker_open());
     shop_sku(&shop, "A", 100, 1000000);
     int64_t largest = 0;
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 3000; i++) {
         static struct change c[BATCH];
         arena_reset(&shop.a);
         for (int k = 0; k < BATCH; k++)
@@ -389,6 +403,46 @@ static void the_log_does_not_grow_for_ever(void **state)
     assert_true(largest > 16 * 1024 * 1024); // it was long at times
     assert_true(largest < 48 * 1024 * 1024);
     shop_close(&shop);
+}
+
+// --- The index in memory
+
+// Against a plain list, with few marks, so that runs of occupied slots form, wrap round and are torn open.
+static void the_mark_index_finds_what_a_list_finds(void **state)
+{
+    (void)state;
+    enum { KEYS = 3000 };
+    static uint64_t mark_of[KEYS + 1]; // 0: not in
+    struct mark_index ix = {0};
+    unsigned seed = 1;
+    for (int round = 0; round < 60000; round++) {
+        uint64_t key = (uint64_t)rand_r(&seed) % KEYS + 1;
+        if (mark_of[key]) {
+            mark_index_remove(&ix, mark_of[key], key);
+            mark_of[key] = 0;
+        } else if (rand_r(&seed) % 4 || round < 30000) {
+            mark_of[key] = UINT64_MAX - (uint64_t)rand_r(&seed) % 900;
+            assert_true(mark_index_add(&ix, mark_of[key], key));
+        }
+        if (round % 1000) continue;
+        size_t in = 0;
+        for (uint64_t k = 1; k <= KEYS; k++) {
+            size_t at = MARK_FIRST;
+            unsigned hits = 0;
+            uint64_t found;
+            while (mark_of[k] && (found = mark_index_next(&ix, mark_of[k], &at)) != 0) {
+                assert_int_equal(mark_of[found], mark_of[k]);
+                hits += found == k;
+            }
+            assert_int_equal(hits, mark_of[k] != 0);
+            in += mark_of[k] != 0;
+        }
+        assert_int_equal(ix.n, in);
+    }
+    mark_index_remove(&ix, 5, 5); // not there
+    mark_index_free(&ix);
+    size_t at = MARK_FIRST;
+    assert_int_equal(mark_index_next(&ix, 5, &at), 0);
 }
 
 static int file_tests(void)
@@ -405,6 +459,7 @@ static int file_tests(void)
         cmocka_unit_test(a_failed_commit_is_unknown_and_ends_all_work),
         cmocka_unit_test(a_store_whose_log_cannot_be_synced_does_not_open),
         cmocka_unit_test(the_log_does_not_grow_for_ever),
+        cmocka_unit_test(the_mark_index_finds_what_a_list_finds),
     };
     return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
 }

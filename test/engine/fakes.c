@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fakes.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define START_MS INT64_C(1700000000000)
+
+static void note(struct world *w, char c)
+{
+    size_t n = strlen(w->log);
+    if (n + 1 < LOG_MAX) w->log[n] = c;
+}
+
+static struct fake_order *find(struct world *w, enum want_kind kind, uint64_t key)
+{
+    for (unsigned i = 0; i < w->n_orders; i++) {
+        struct bundle *b = &w->orders[i].bundle;
+        if (kind == WANT_ORDER && b->order.key == key) return &w->orders[i];
+        for (unsigned p = 0; kind == WANT_PAYMENT && p < b->n_payments; p++)
+            if (b->payment[p].key == key) return &w->orders[i];
+    }
+    return NULL;
+}
+
+static void load_one(struct world *w, struct want *x, struct arena *a)
+{
+    x->found = false;
+    if (x->kind == WANT_SKU) {
+        x->found = true;
+        x->sku = (struct sku){.sku = x->text, .title = STR("Title"), .currency = STR("CNY"), .price_fen = 100,
+                              .stock = {.available = w->available}};
+    } else if (x->kind == WANT_IDEM) {
+        x->found = w->has_idem && w->idem.scope.a == x->scope.a && w->idem.scope.b == x->scope.b;
+        x->idem = w->idem;
+    } else if (x->kind == WANT_ORDER || x->kind == WANT_PAYMENT) {
+        const struct fake_order *o = find(w, x->kind, x->key);
+        if (!o) return;
+        x->found = true;
+        x->bundle = arena_take(a, sizeof *x->bundle);
+        *x->bundle = o->bundle;
+        x->order_text = (struct order_text){.subject = str_of(o->subject), .currency = STR("CNY")};
+    }
+}
+
+static bool fake_load(struct store *s, struct want *wants, unsigned n, struct arena *a)
+{
+    struct world *w = (struct world *)s;
+    for (unsigned i = 0; i < n && !w->load_fails; i++) load_one(w, &wants[i], a);
+    return !w->load_fails;
+}
+
+static void store_order(struct world *w, const struct change *c)
+{
+    struct fake_order *o = find(w, WANT_ORDER, c->bundle->order.key);
+    if (!o && w->n_orders < FAKE_ORDERS) o = &w->orders[w->n_orders++];
+    if (!o) abort();
+    o->bundle = *c->bundle;
+    for (unsigned p = 0; p < o->bundle.n_payments; p++) o->bundle.payment[p].code = STR("code");
+    (void)snprintf(o->subject, sizeof o->subject, "subject");
+}
+
+static enum store_outcome fake_apply(struct store *s, struct change *changes, unsigned n, struct arena *a)
+{
+    (void)a;
+    struct world *w = (struct world *)s;
+    note(w, 'A');
+    w->n_applied++;
+    w->n_changes += n;
+    if (w->outcome != STORE_DONE) return w->outcome;
+    for (unsigned i = 0; i < n; i++) {
+        struct change *c = &changes[i];
+        c->result = w->result;
+        w->result = APPLY_DONE;
+        c->short_sku = STR("A");
+        w->last_change = *c;
+        if (c->result != APPLY_DONE) continue;
+        if (c->kind == CHANGE_ORDER) store_order(w, c);
+        if (c->idem) {
+            w->idem = *c->idem;
+            w->idem.answer = (struct str){NULL, 0};
+            w->has_idem = true;
+        }
+    }
+    return STORE_DONE;
+}
+
+static int fake_dues(struct store *s, uint64_t after_key, struct due_row *rows, unsigned max)
+{
+    const struct world *w = (struct world *)s;
+    unsigned n = 0;
+    for (unsigned i = 0; i < w->n_orders && n < max; i++) {
+        const struct order *o = &w->orders[i].bundle.order;
+        if (o->key > after_key && o->due_ms != TIME_NEVER) rows[n++] = (struct due_row){o->key, o->due_ms};
+    }
+    return (int)n;
+}
+
+static const struct store_ops STORE_OPS = {.load = fake_load, .apply = fake_apply, .dues = fake_dues};
+
+static bool fake_submit(struct channel *c, const struct call *call, struct str subject, int64_t now_ms)
+{
+    (void)subject;
+    (void)now_ms;
+    struct world *w = (struct world *)((char *)c - offsetof(struct world, channel));
+    note(w, 'C');
+    w->n_calls++;
+    w->last_call = *call;
+    return !w->channel_is_full;
+}
+
+static const struct channel_ops CHANNEL_OPS = {.id = CHANNEL_ALIPAY, .submit = fake_submit};
+
+static void on_reply(void *ctx, struct request *r)
+{
+    struct world *w = ctx;
+    note(w, 'R');
+    w->n_replies++;
+    w->last_reply = r;
+    w->last_status = r->reply.status;
+    (void)snprintf(w->last_code, sizeof w->last_code, "%s", r->reply.code ? r->reply.code : "");
+}
+
+static void on_events(void *ctx, uint64_t last)
+{
+    (void)last;
+    note(ctx, 'E');
+}
+
+static void on_turn_end(void *ctx)
+{
+    note(ctx, 'T');
+}
+
+static void present(void *ctx, const struct document *d, struct buf *out)
+{
+    (void)ctx;
+    if (d->order) buf_printf(out, "%s v%u", order_state_name(d->order->order.state), d->order->order.version);
+}
+
+struct world *world_new(const struct rules *rules)
+{
+    struct world *w = calloc(1, sizeof *w);
+    char why[160];
+    w->orders = calloc(FAKE_ORDERS, sizeof *w->orders);
+    w->store.ops = &STORE_OPS;
+    w->channel.ops = &CHANNEL_OPS;
+    w->available = 100;
+    w->now_ms = START_MS;
+    struct engine_options o = {.store = &w->store,
+                               .channels = {[CHANNEL_ALIPAY] = &w->channel},
+                               .rules = *rules,
+                               .reply_wait_ms = 3000,
+                               .ctx = w,
+                               .reply = on_reply,
+                               .present = present,
+                               .events = on_events,
+                               .turn_end = on_turn_end};
+    w->engine = engine_new(&o, why);
+    return w;
+}
+
+void world_free(struct world *w)
+{
+    engine_free(w->engine);
+    free(w->orders);
+    free(w);
+}
+
+enum turn_result world_turn(struct world *w, int64_t by_ms)
+{
+    w->now_ms += by_ms;
+    memset(w->log, 0, sizeof w->log);
+    return engine_turn(w->engine, w->now_ms);
+}
+
+void world_post(struct world *w, struct request *r)
+{
+    engine_post(w->engine, r, r, 1);
+}
+
+struct fake_order *world_order(struct world *w, unsigned i)
+{
+    return &w->orders[i];
+}
+
+struct request *place_request(enum channel_id channel)
+{
+    struct request *r = calloc(1, sizeof *r);
+    r->kind = REQUEST_PLACE;
+    r->place.channel = channel;
+    r->place.policy = POLICY_REVERSE;
+    r->place.pay_within_ms = 300000;
+    r->place.amount_fen = 500;
+    r->place.text.currency = STR("CNY");
+    r->place.text.subject = STR("subject");
+    return r;
+}
+
+struct request *order_request(enum request_kind kind, uint64_t order_key)
+{
+    struct request *r = calloc(1, sizeof *r);
+    r->kind = kind;
+    r->order_key = order_key;
+    if (kind == REQUEST_CANCEL) r->cancel_reason = REASON_BUYER;
+    return r;
+}
+
+struct answer answer_of(const struct world *w, enum outcome outcome, enum fact fact)
+{
+    return (struct answer){.payment_key = w->last_call.payment_key,
+                           .refund_key = w->last_call.refund_key,
+                           .channel = CHANNEL_ALIPAY,
+                           .method = w->last_call.method,
+                           .outcome = outcome,
+                           .fact = fact,
+                           .asked_ms = w->now_ms,
+                           .captured_fen = fact == FACT_PAID ? 500 : 0,
+                           .code = STR("https://code")};
+}
