@@ -95,7 +95,13 @@ static const int64_t NOTICE_AFTER_MS[] = {0,       240000,  600000,   600000,
                                           3600000, 7200000, 21600000, 54000000};
 #define NOTICE_TRIES (sizeof NOTICE_AFTER_MS / sizeof NOTICE_AFTER_MS[0])
 
-// What is sent along with a notification: trade, kind, attempt.
+// What is sent along with a notification: trade, kind, attempt. A copy that the network made is not sent again.
+#define COPY (UINT64_C(1) << 48)
+static unsigned token_trade(uint64_t token)
+{
+    return (unsigned)(token >> 16 & 0xffff);
+}
+
 static uint64_t token_of(unsigned trade, enum notice_kind kind, unsigned attempt)
 {
     return (uint64_t)trade << 16 | (uint64_t)kind << 8 | attempt;
@@ -104,11 +110,11 @@ static uint64_t token_of(unsigned trade, enum notice_kind kind, unsigned attempt
 static void notice_arrives(struct world *w, struct happening *h)
 {
     struct ledger *l = w->ledger;
-    struct trade *t = &l->trades[h->a >> 16];
+    struct trade *t = &l->trades[token_trade(h->a)];
     enum notice_kind kind = (enum notice_kind)(h->a >> 8 & 0xff);
     struct notice n = {.answer = {.payment_key = t->payment_key, .channel = CHANNEL_ALIPAY, .method = CALL_NONE,
                                   .outcome = OUTCOME_DONE, .asked_ms = w->now_ms}};
-    (void)snprintf(n.answer.provider_trade_no, sizeof n.answer.provider_trade_no, "2026%u", (unsigned)(h->a >> 16));
+    (void)snprintf(n.answer.provider_trade_no, sizeof n.answer.provider_trade_no, "2026%u", token_trade(h->a));
     (void)snprintf(n.number, sizeof n.number, "%llu", (unsigned long long)t->payment_key);
     switch (kind) {
     case TELL_WAITING: n.answer.fact = FACT_WAITING; break;
@@ -146,7 +152,7 @@ static void notice_arrives(struct world *w, struct happening *h)
 static void notice_send(struct world *w, struct happening *h)
 {
     struct ledger *l = w->ledger;
-    struct trade *t = &l->trades[h->a >> 16];
+    struct trade *t = &l->trades[token_trade(h->a)];
     enum notice_kind kind = (enum notice_kind)(h->a >> 8 & 0xff);
     struct stream *s = &w->net;
     if (kind == TELL_PAID) {
@@ -167,7 +173,7 @@ static void notice_send(struct world *w, struct happening *h)
     if (copies >= 5) world_reached(w, SCENE_NOTICE_REPEATED);
     for (unsigned i = 0; i < copies; i++) {
         int64_t late_ms = random_chance(s, 500) ? 0 : random_skewed(s, 0, 60000);
-        world_plan(w, w->now_ms + delay_ms + late_ms, notice_arrives, h->a, 0, 0);
+        world_plan(w, w->now_ms + delay_ms + late_ms, notice_arrives, h->a | COPY, 0, 0);
     }
 }
 
@@ -180,7 +186,7 @@ static void notice_plan(struct ledger *l, const struct trade *t, enum notice_kin
 
 void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged)
 {
-    struct trade *t = &l->trades[token >> 16];
+    struct trade *t = &l->trades[token_trade(token)];
     enum notice_kind kind = (enum notice_kind)(token >> 8 & 0xff);
     unsigned attempt = token & 0xff;
     if (acknowledged && world_faults(l->w, FAULT_NOTIFY, &l->w->net)) {
@@ -193,7 +199,7 @@ void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged)
         if (first && !l->w->healing && random_chance(&l->w->net, 50)) notice_plan(l, t, kind, 0, true);
         return;
     }
-    if (kind == TELL_PAID && t->acked) return;
+    if ((kind == TELL_PAID && t->acked) || (token & COPY)) return;
     notice_plan(l, t, kind, attempt + 1, false);
 }
 

@@ -257,6 +257,18 @@ static bool lines_price(struct item *it, struct order_wish *wish, const struct w
     return false;
 }
 
+// What the buyer's wallet shows: the first title, and how many more there are.
+static struct str subject_of(struct engine *e, const struct order_wish *wish)
+{
+    if (wish->n_lines == 1) return wish->lines[0].title;
+    struct buf b = {0};
+    buf_str(&b, wish->lines[0].title);
+    buf_printf(&b, " +%u", wish->n_lines - 1);
+    struct str subject = arena_copy(&e->arena, buf_view(&b));
+    buf_free(&b);
+    return subject;
+}
+
 // The items as the API shows them, kept with the order for ever: titles and prices as they were.
 static bool lines_describe(struct engine *e, struct order_wish *wish)
 {
@@ -274,7 +286,7 @@ static bool lines_describe(struct engine *e, struct order_wish *wish)
     json_close(&b, ']');
     wish->text.items = b.failed ? (struct str){0} : arena_copy(&e->arena, buf_view(&b));
     buf_free(&b);
-    if (wish->n_lines) wish->text.subject = wish->lines[0].title;
+    if (wish->n_lines) wish->text.subject = subject_of(e, wish);
     return wish->text.items.p != NULL;
 }
 

@@ -405,8 +405,8 @@ static void route_pay(struct route *rt)
     uint64_t key;
     if (rt->n < 2 || rt->n > 3) return not_found(rt->x);
     if (!is_get(rt->x)) return wrong_method(rt->x, "GET");
+    if (rt->n == 2) return page_pay(rt->w, rt->x); // also for an order that is none: the page says so
     if (!order_of(rt, rt->seg[1], &key)) return;
-    if (rt->n == 2) return page_pay(rt->w, rt->x);
     if (is(rt, 2, "qr.svg")) return read_qr(rt->w, rt->x, key, false);
     if (is(rt, 2, "state")) return read_pay_state(rt->w, rt->x, key);
     if (is(rt, 2, "events")) return feed_pay_stream(rt->w, rt->x, key);

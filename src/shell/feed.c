@@ -250,9 +250,11 @@ void feed_stream(struct worker *w, struct http_exchange *x)
     static const char *const known[] = {"after", NULL};
     uint64_t after = 0;
     struct str last = http_header(x, "Last-Event-ID");
-    if (!params_only(x, known) || !cursor_param(w, x, &after) || !cursor_read(w, x, last, &after)) return;
+    bool from_now = str_eq(x->query, STR("after=latest")) && last.n == 0;
+    if (!from_now && (!params_only(x, known) || !cursor_param(w, x, &after) || !cursor_read(w, x, last, &after))) return;
     struct client *c = stream_begin(w, x, CLIENT_STREAM);
     if (!c) return;
+    if (from_now) after = atomic_load(&w->shell->last_event_key);
     c->after_key = after;
     (void)http_stream_write(x, STR(": events\n\n"));
     stream_look(c);
@@ -289,8 +291,8 @@ static void feed_wake(void *arg)
 
 void feed_engine_events(void *shell, uint64_t last_event_key)
 {
-    (void)last_event_key;
     struct shell *s = shell;
+    atomic_store(&s->last_event_key, last_event_key);
     for (unsigned i = 0; i < s->n_workers; i++) {
         struct feed *f = s->workers[i].feed;
         if (atomic_load(&f->n_clients) == 0 || atomic_exchange(&f->is_posted, true)) continue;

@@ -158,6 +158,7 @@ static bool open_store(struct service *s)
     int64_t behind_ms = s->store->last_ms - clock_now_ms(&s->clock);
     if (s->shell.test_clock && behind_ms > 0) atomic_fetch_add(&s->clock.offset_ms, behind_ms);
     memcpy(s->shell.secret, s->store->secret, ID_SECRET_SIZE);
+    atomic_store(&s->shell.last_event_key, s->store->last_key);
     return true;
 }
 
@@ -408,7 +409,7 @@ static void close_all(struct service *s)
 
 static void say_addresses(const struct service *s)
 {
-    (void)printf("Till is ready.\n  API, shop     %s/\n", s->shell.public_url);
+    (void)printf("Till is ready.\n  %s     %s/\n", s->o->is_dev ? "API, shop" : "API      ", s->shell.public_url);
     if (s->sandbox)
         (void)printf("  wallet 钱包   http://127.0.0.1:%u/wallet\n  gateway       http://127.0.0.1:%u/gateway.do\n"
                      "  data          %s\n",

@@ -32,6 +32,7 @@ struct shell {
     struct worker *workers;        // one per HTTP worker
     unsigned n_workers;
     _Atomic bool is_ready, is_stopping;
+    _Atomic uint64_t last_event_key; // no event has a larger one
     // counters of the edge
     _Atomic uint64_t requests, refused_notices[8]; // the latter by enum notice_verdict
 };

@@ -25,8 +25,10 @@ struct ledger_trade {
 
 #define AUDIT_LINES_MAX 32
 
-// Checks the store at `path` as of one snapshot. `trades` may be NULL (no provider to compare with). `now_ms`
-// and `grace_ms` bound what may still be pending. Returns the number of lines, or -1 with a reason in `why`.
+// Checks the store at `path` as of one snapshot. `trades` may be NULL (no provider to compare with). `now_ms` and
+// `grace_ms` bound what may still be pending. While no process has the store open for writing, a deadline after its
+// last commit is pending, not broken: nobody was there to keep it. Returns the number of lines, or -1 with a reason in
+// `why`.
 int audit_run(const char *path, int64_t now_ms, int64_t grace_ms, const struct ledger_trade *trades, unsigned n_trades,
               struct audit_line out[AUDIT_LINES_MAX], char why[200]);
 

@@ -119,7 +119,7 @@ bool sqlite_secret_read(sqlite3 *db,
                      "order_key, payment_key, cause, amount_fen, created_ms) VALUES "                                  \
                      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                        \
     X(ST_REFUND_SET, "UPDATE refunds SET state = ?2, owes = ?3, tries = ?4, uncertain = ?5, "                          \
-                     "finished_ms = ?6, due_ms = ?7, absents = ?8 WHERE key = ?1")                                                   \
+                     "finished_ms = ?6, due_ms = ?7, absents = ?8 WHERE key = ?1")                                     \
     X(ST_EVENT_ADD, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                        \
     X(ST_TRACE_ADD, "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                  \
     X(ST_STOCK_MOVE, "UPDATE skus SET available = available + ?2, held = held + ?3, sold = sold + ?4 "                 \

@@ -47,6 +47,7 @@ static const char *refund_law(const struct refund *f)
     if (pending == (f->due_ms == TIME_NEVER)) return "a refund has a time while it is pending, and only then";
     if (pending != (f->finished_ms == 0)) return "a refund has an end when it has ended, and only then";
     if (f->state == REFUND_FAILED && f->cause != CAUSE_MERCHANT) return "only a merchant's refund may fail";
+    if (f->cause == CAUSE_PROVIDER && f->state != REFUND_SUCCEEDED) return "what the provider gave back is given back";
     return NULL;
 }
 
@@ -141,7 +142,7 @@ static const unsigned PAYMENT_STRIDE[] = {
     [PAYMENT_REFUNDING] = BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_CAPTURED),
     [PAYMENT_REFUNDED] = 0,
     [PAYMENT_FAILED] = WITH_MONEY,
-    [PAYMENT_HELD] = BIT(PAYMENT_REFUNDING),
+    [PAYMENT_HELD] = BIT(PAYMENT_REFUNDING) | BIT(PAYMENT_REFUNDED),
     [PAYMENT_MISMATCHED] = 0,
 };
 
@@ -202,6 +203,13 @@ static bool row_key_is_fresh(const struct event *e, uint64_t key)
     return key >= e->fresh_key && key < e->fresh_key + EVENT_FRESH_KEYS;
 }
 
+static bool asks_for_code(const struct step *out, uint64_t payment_key)
+{
+    for (unsigned i = 0; i < out->n_calls; i++)
+        if (out->calls[i].method == CALL_CREATE && out->calls[i].payment_key == payment_key) return true;
+    return false;
+}
+
 static const char *rows_law(const struct bundle *before, const struct event *e, const struct bundle *after,
                             const struct step *out)
 {
@@ -220,9 +228,10 @@ static const char *rows_law(const struct bundle *before, const struct event *e, 
             seen = is->key;
         } else {
             if (!(out->payments_changed & BIT(i)) && memcmp(was, is, sizeof *is)) return "a changed attempt is told";
-            if (was->key != is->key || was->amount_fen != is->amount_fen || was->expires_ms != is->expires_ms ||
-                was->n != is->n)
+            if (was->key != is->key || was->amount_fen != is->amount_fen || was->n != is->n)
                 return "what was sent to the provider stays";
+            if (was->expires_ms > is->expires_ms) return "a code that may be out ends no earlier";
+            if (was->expires_ms != is->expires_ms && !asks_for_code(out, is->key)) return "an end is told to the provider";
             if (was->state != is->state && !(PAYMENT_STRIDE[was->state] & BIT(is->state)))
                 return "only allowed edges of attempts";
             if (was->captured_fen > 0 && was->captured_fen != is->captured_fen) return "money is entered once";
@@ -259,9 +268,16 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
         if (c->method == CALL_NONE || refunds != (f != NULL)) return "a call of a refund names it";
         if (f && f->payment_key != p->key) return "a refund is of its attempt";
         if (c->amount_fen != (refunds ? f->amount_fen : p->amount_fen)) return "a call carries its amount";
+        if (c->total_fen != (refunds ? p->captured_fen : p->amount_fen) || c->amount_fen > c->total_fen)
+            return "a refund is of what was captured";
         if (refunds && c->number_key != (f->cause == CAUSE_MERCHANT ? f->key : p->key))
             return "a system refund is numbered by its capture, a merchant's by itself";
         if (c->method == CALL_CREATE && c->expires_ms != p->expires_ms) return "the code's expiry is sent with it";
+        if (c->method == CALL_CREATE && c->expires_ms < e->now_ms + rules->code_min_life_ms)
+            return "no code is asked for that is dead, or as good as";
+        if (c->on_demand != (e->kind == EV_CHECK)) return "on demand is what somebody asked for";
+        if (c->on_demand && (c->method != CALL_QUERY || !(p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING)))
+            return "a check on demand only asks, and only about a code that is out";
         if (c->method == CALL_CANCEL && e->now_ms < p->expires_ms + rules->close_grace_ms)
             return "no cancel before the code is dead";
         if (c->method == CALL_CREATE && p->state != PAYMENT_CREATING) return "codes are made only for who wants one";
@@ -306,6 +322,76 @@ static const char *proofs_law(const struct rules *rules, const struct bundle *be
     return NULL;
 }
 
+static bool is_about_payment(const struct event *e, uint64_t payment_key)
+{
+    return (e->kind == EV_ANSWER || e->kind == EV_NOTICE) && e->answer.outcome == OUTCOME_DONE &&
+           e->answer.payment_key == payment_key;
+}
+
+// A refund is done because the provider says so: of this refund, or that all of the money went back.
+static const char *given_back_law(const struct bundle *before, const struct event *e, const struct bundle *after)
+{
+    for (unsigned i = 0; i < after->n_refunds; i++) {
+        const struct refund *f = &after->refund[i];
+        bool was_done = i < before->n_refunds && before->refund[i].state == REFUND_SUCCEEDED;
+        if (f->state != REFUND_SUCCEEDED || was_done) continue;
+        bool whole = e->answer.fact == FACT_PAID_AND_REFUNDED;
+        bool this_one = i < before->n_refunds && e->answer.fact == FACT_REFUND_DONE && e->answer.refund_key == f->key;
+        if (!is_about_payment(e, f->payment_key) || !(whole || this_one)) return "done is what the provider said is done";
+    }
+    return NULL;
+}
+
+// The provider's word that all of it went back is entered whatever the books said before.
+static const char *came_and_went_law(const struct event *e, const struct bundle *after)
+{
+    bool refund_call = e->kind == EV_ANSWER &&
+                       (e->answer.method == CALL_REFUND || e->answer.method == CALL_REFUND_QUERY);
+    for (unsigned i = 0; i < after->n_payments && !refund_call; i++) {
+        const struct payment *p = &after->payment[i];
+        if (!is_about_payment(e, p->key) || e->answer.captured_fen <= 0) continue;
+        if (e->answer.fact != FACT_PAID && e->answer.fact != FACT_PAID_AND_REFUNDED) continue;
+        if (p->captured_fen == 0) return "money told of is entered";
+        if (e->answer.fact == FACT_PAID_AND_REFUNDED && p->refunded_fen != p->captured_fen)
+            return "what all went back has all gone back";
+    }
+    return NULL;
+}
+
+// Only an unpaid or paid answer to a check-back is one; those that could not be had and those asked for are none.
+static const char *checks_law(const struct bundle *before, const struct event *e, const struct bundle *after)
+{
+    const struct answer *a = &e->answer;
+    bool may_count = e->kind == EV_ANSWER && a->method == CALL_QUERY && a->outcome == OUTCOME_DONE && !a->on_demand;
+    uint32_t more = after->order.n_checks - before->order.n_checks;
+    if (more > may_count) return "a check-back is counted once, when it was answered";
+    bool closes = order_payable(&before->order) && after->order.reason == REASON_TIMEOUT;
+    if (closes && e->now_ms < before->order.expires_ms && more == 0) return "a window ends by time or by its last check";
+    return NULL;
+}
+
+// Nobody stands before a pay page without a code, while there is time and room for one.
+static const char *payable_law(const struct rules *rules, const struct event *e, const struct bundle *b)
+{
+    bool looks = e->kind == EV_DUE || e->kind == EV_ANSWER || e->kind == EV_NOTICE;
+    bool time = e->now_ms + rules->code_min_life_ms <= b->order.expires_ms;
+    if (b->order.state != ORDER_AWAITING_PAYMENT || b->order.channel == CHANNEL_ANY || !looks || !time) return NULL;
+    if (b->n_payments >= BUNDLE_PAYMENTS_TO_RENEW) return NULL;
+    for (unsigned i = 0; i < b->n_payments; i++)
+        if (b->payment[i].state == PAYMENT_CREATING || b->payment[i].state == PAYMENT_WAITING) return NULL;
+    return "an order that awaits payment can be paid";
+}
+
+// A timer that rings has nothing left to ring for, and no other event makes something due in the past: else the
+// engine would turn and turn on one order.
+static const char *due_law(const struct bundle *before, const struct event *e, const struct bundle *after)
+{
+    if (e->kind == EV_DUE && after->order.due_ms <= e->now_ms) return "the timer leaves nothing due";
+    if (after->order.due_ms < e->now_ms && after->order.due_ms != before->order.due_ms)
+        return "nothing becomes due in the past";
+    return NULL;
+}
+
 const char *step_law(const struct rules *rules, const struct bundle *before, const struct event *e,
                      const struct bundle *after, const struct step *out)
 {
@@ -322,5 +408,10 @@ const char *step_law(const struct rules *rules, const struct bundle *before, con
     if (!broken) broken = rows_law(before, e, after, out);
     if (!broken) broken = calls_law(e, rules, after, out);
     if (!broken) broken = proofs_law(rules, before, e, after);
+    if (!broken) broken = given_back_law(before, e, after);
+    if (!broken) broken = came_and_went_law(e, after);
+    if (!broken) broken = checks_law(before, e, after);
+    if (!broken) broken = payable_law(rules, e, after);
+    if (!broken) broken = due_law(before, e, after);
     return broken ? broken : bundle_law(rules, after);
 }

@@ -174,8 +174,8 @@ class Payments(MoneyCase):
                 self.till.scan(order["payment"]["qr_code"])
                 paid[order["id"]] = self.till.pay(order["payment"]["qr_code"]).status
 
-            at_once(*[lambda o=o: pay(o) for o in orders], lambda: self.till.advance("1s", settled=False),
-                    lambda: self.till.advance("1s", settled=False), lambda: self.till.advance("2s", settled=False))
+            at_once(*[lambda o=o: pay(o) for o in orders],
+                    lambda: [self.till.advance(step, settled=False) for step in ("1s", "1s", "2s")])
             self.settle("5m")
             for order in orders:
                 with self.subTest(drop=drop, paid=paid[order["id"]]):

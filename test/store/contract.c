@@ -154,6 +154,14 @@ static void every_later_state_comes_back_whole(void **state)
     assert_int_equal(b->refund[0].payment_key, b->payment[0].key);
     assert_int_equal(b->order.due_ms, b->refund[0].due_ms);
     uint64_t refund_key = b->refund[0].key, payment_key = b->payment[0].key;
+    struct answer a = {.method = CALL_REFUND, .fact = FACT_REFUND_ACCEPTED, .refund_key = refund_key};
+    assert_int_equal(shop_answer(&shop, key, a), APPLY_DONE);
+    a.method = CALL_REFUND_QUERY;
+    a.fact = FACT_REFUND_ABSENT;
+    assert_int_equal(shop_answer(&shop, key, a), APPLY_DONE);
+    b = shop_bundle(&shop, key);
+    assert_int_equal(b->refund[0].owes, CALL_REFUND_QUERY);
+    assert_int_equal(b->refund[0].absents, 1);
     shop_refund_done(&shop, key);
     b = shop_bundle(&shop, key);
     assert_int_equal(b->n_refunds, 0);
@@ -493,7 +501,7 @@ static void a_capture_goes_back_by_system_once(void **state)
     struct placing *good = shop_prepare(&shop, CHANNEL_ANY, LINES(LINE("A", 2)));
     good->text.merchant_order_no = STR("M-9");
     struct placing *bad = shop_prepare(&shop, CHANNEL_ANY, LINES(LINE("A", 1)));
-    bad->bundle.order.reason = REASON_BUYER; // of an order that is not even closing
+    bad->step.events[1].sequence = 1; // it breaks late, with its order and its stock already written
     struct change c[] = {good->change,
                          {.kind = CHANGE_ORDER, .bundle = b, .step = &wrong, .at_ms = shop.now_ms},
                          idem_change(&r, 9, ""),

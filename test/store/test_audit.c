@@ -295,7 +295,8 @@ static void each_broken_row_breaks_its_line_and_no_other(void **state)
         {&at.paid, "UPDATE payments SET captured_fen = 99 WHERE order_key = ?1", "paid_by_one_capture"},
         {&at.paid, "UPDATE payments SET counts = 0 WHERE order_key = ?1", "paid_by_one_capture money_settled"},
         {&at.paid,
-         "INSERT INTO refunds SELECT 5, order_key, key, 3, 2, 0, 0, 0, 100, 1, 1, NULL FROM payments "
+         "INSERT INTO refunds (key, order_key, payment_key, state, cause, owes, tries, uncertain, absents, amount_fen, "
+         "created_ms, finished_ms) SELECT 5, order_key, key, 3, 2, 0, 0, 0, 0, 100, 1, 1 FROM payments "
          "WHERE order_key = ?1",
          "money_settled"},
         {&at.duplicate,
