@@ -223,9 +223,10 @@ static void carry_out_create(struct ledger *l, const struct call *c, struct answ
         return;
     }
     trade_age(l, t);
-    if (c->amount_fen != t->amount_fen || c->expires_ms != t->expires_ms)
-        world_violated(w, "number_means_one_thing", "%s was asked for again with other terms",
+    if (c->amount_fen != t->amount_fen)
+        world_violated(w, "number_means_one_thing", "%s was asked for again with another amount",
                        name_of(w, 'P', c->payment_key));
+    if (c->expires_ms > t->expires_ms) t->expires_ms = c->expires_ms; // whatever the code says, the worse case
     if (t->state == TRADE_PAID || t->state == TRADE_CLOSED) {
         say(a, OUTCOME_UNKNOWN, FACT_NONE, "TRADE_HAS_SUCCESS");
         return;

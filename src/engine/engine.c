@@ -11,6 +11,7 @@
 #define SHARE        (BATCH_MAX / 4) // of a turn, that nobody can take from requests, answers, deadlines
 #define RETRY_MS     1000            // when the store refused (disk full)
 #define DUES_PER_READ 1024
+#define CONFLICTS_MAX 8 // of one thing in a row: then it is no race, and goes the way of what failed
 
 // --- Inbox
 
@@ -378,6 +379,7 @@ static enum store_outcome commit(struct engine *e)
 
 static void put_off(struct engine *e, struct item *it)
 {
+    it->again = true;
     switch (it->kind) {
     case ITEM_REQUEST: request_put_back(e, it->request); break;
     case ITEM_ANSWER: answer_put_back(e, it->answer); break;
@@ -391,21 +393,32 @@ static void put_off(struct engine *e, struct item *it)
     }
 }
 
+static void release_conflict(struct engine *e, struct item *it)
+{
+    struct request *r = it->request;
+    atomic_fetch_add_explicit(&e->stats.conflicts, 1, memory_order_relaxed);
+    if (it->kind == ITEM_DUE) { // the row is open, so it comes again; a moment later, should it be stuck
+        (void)timers_add(&e->timers, e->now_ms + RETRY_MS / 10, it->order_key);
+    } else if (it->kind == ITEM_ANSWER) {
+        if (++it->answer->n_conflicts <= CONFLICTS_MAX) put_off(e, it); // else lost: its row asks again
+    } else if (r->finishing) {
+        reply_out(e, r); // remembered by somebody else meanwhile
+    } else if (++r->n_conflicts > CONFLICTS_MAX) {
+        reply_problem(r, 503, "conflict", "others keep changing the same thing; nothing was changed");
+        reply_out(e, r);
+    } else {
+        if (it->kind == ITEM_REQUEST && r->has_idem) idem_stop(e, r);
+        put_off(e, it);
+    }
+}
+
 // The store said no to this one change; the rest of the turn went through.
 static void release_refused_change(struct engine *e, struct item *it)
 {
     struct request *r = it->request;
     switch (it->change->result) {
     case APPLY_DONE: break;
-    case APPLY_CONFLICT:
-        atomic_fetch_add_explicit(&e->stats.conflicts, 1, memory_order_relaxed);
-        if (it->kind == ITEM_REQUEST && r->finishing) {
-            reply_out(e, r); // remembered by somebody else meanwhile
-            break;
-        }
-        if (it->kind == ITEM_REQUEST && r->has_idem) idem_stop(e, r);
-        put_off(e, it);
-        break;
+    case APPLY_CONFLICT: release_conflict(e, it); break;
     case APPLY_SHORT:
         if (it->kind == ITEM_REQUEST && r->kind == REQUEST_PLACE) {
             reply_problem(r, 409, "insufficient_stock", "not enough of sku %.*s",
@@ -606,9 +619,7 @@ static void free_answers(struct engine *e)
 {
     for (unsigned i = 0; i < e->n_items; i++) {
         struct item *it = &e->items[i];
-        bool lives_on = it->again || (it->change && (it->change->result == APPLY_CONFLICT ||
-                                                     it->change->result == APPLY_SHORT));
-        if (it->kind == ITEM_ANSWER && !lives_on) free(it->answer);
+        if (it->kind == ITEM_ANSWER && !it->again) free(it->answer);
     }
 }
 

@@ -92,6 +92,7 @@ struct request {
     // the engine's own while lent
     struct request *chain;
     bool finishing, stock_is_short;
+    unsigned n_conflicts;
 };
 
 // What a presenter writes as JSON.

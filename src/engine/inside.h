@@ -16,6 +16,7 @@ struct answer_node {
     struct answer_node *next;
     struct answer a;
     bool stock_is_short;
+    unsigned n_conflicts;
     char code[CODE_MAX];
 };
 
@@ -37,7 +38,7 @@ struct item {
     struct change *change;  // NULL: nothing to commit
     bool is_answered;       // request: `reply` is filled and goes out at the release
     bool waits;             // request: its reply comes with a later turn
-    bool again;             // put off to the next turn, untouched
+    bool again;             // put off to a later turn
 };
 
 // A request whose answer waits for a provider's. Oldest first, since all wait equally long.

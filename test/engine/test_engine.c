@@ -207,6 +207,23 @@ static void a_conflict_is_stepped_again_and_answered_once(void **state)
     reply_free(r);
 }
 
+static void a_conflict_that_never_ends_is_answered_503(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = order_awaiting(w);
+    struct request *r = order_request(REQUEST_CANCEL, key);
+    world_post(w, r);
+    for (int i = 0; i < 100 && w->last_reply != r; i++) {
+        w->result = APPLY_CONFLICT;
+        world_turn(w, 0);
+    }
+    assert_ptr_equal(r, w->last_reply);
+    assert_int_equal(503, w->last_status);
+    assert_string_equal("conflict", w->last_code);
+    assert_int_equal(ORDER_AWAITING_PAYMENT, w->orders[0].bundle.order.state);
+    reply_free(r);
+}
+
 static void short_stock_refuses_the_placing(void **state)
 {
     struct world *w = *state;
@@ -479,6 +496,7 @@ int main(void)
         T(a_placing_is_answered_placed_when_the_code_takes_too_long),
         T(a_check_is_answered_when_the_provider_was_heard),
         T(a_conflict_is_stepped_again_and_answered_once),
+        T(a_conflict_that_never_ends_is_answered_503),
         T(short_stock_refuses_the_placing),
         T(late_money_that_finds_no_stock_is_refunded_instead),
         T(a_repeated_key_is_in_progress_then_reused_then_replayed),
