@@ -112,6 +112,9 @@ static void act_send(struct world *w, struct happening *h);
 
 static void act_again(struct world *w, unsigned index, int64_t least_ms, int64_t most_ms)
 {
+    struct act *a = &w->clients->acts[index];
+    if (a->planned) return;
+    a->planned = true;
     world_plan(w, w->now_ms + random_between(&w->shop, least_ms, most_ms), act_send, index, 0, 0);
 }
 
@@ -135,6 +138,7 @@ static void act_send(struct world *w, struct happening *h)
 {
     unsigned index = (unsigned)h->a;
     struct act *a = &w->clients->acts[index];
+    a->planned = false;
     if (a->ended || (a->in_flight && a->sent > 0 && !a->repeatable)) return;
     act_send_one(w, index);
     if (a->repeatable && world_faults(w, FAULT_CLIENTS, &w->shop)) act_send_one(w, index);

@@ -15,6 +15,7 @@ struct act {
     bool keyed;      // has an Idempotency-Key
     bool numbered;   // has a merchant_order_no
     bool repeatable; // asked for until answered
+    bool planned;    // will be sent (again)
     bool ended;      // answered for good, or given up
     uint64_t order_key;
     int64_t amount_fen, quantity;

@@ -89,7 +89,8 @@ static void node_key(const struct node *n, unsigned char key[KEY_SIZE])
         k = put(k, f->state);
         k = put(k, f->cause);
         k = put(k, f->owes);
-        k = put(k, at_most(f->tries, 4));
+        k = put(k, at_most(f->tries, 2));
+        k = put(k, f->absents);
         k = put(k, f->uncertain);
         k = put(k, f->amount_fen);
     }
@@ -148,6 +149,7 @@ static struct event true_answer(const struct node *n, const struct call *c)
         .payment_key = c->payment_key,
         .refund_key = c->refund_key,
         .method = c->method,
+        .on_demand = c->on_demand,
         .outcome = OUTCOME_DONE,
         .asked_ms = n->now_ms,
     };

@@ -88,6 +88,15 @@ void desk_cancelled(struct desk *d, enum cancel_reason reason)
     ORDER_IS(d, ORDER_CANCELLED);
 }
 
+void desk_two_attempts(struct desk *d)
+{
+    desk_clear(d);
+    desk_place(d, CHANNEL_ALIPAY, 3 * HOUR_MS);
+    desk_code(d, 0);
+    desk_due_at(d, d->b.payment[0].expires_ms);
+    desk_code(d, 1);
+}
+
 static struct answer answer_about(const struct desk *d, unsigned i)
 {
     assert_true(i < d->b.n_payments);
@@ -124,6 +133,16 @@ void desk_code(struct desk *d, unsigned i)
     a.method = CALL_CREATE;
     a.fact = FACT_CODE;
     a.code = STR("https://qr.alipay.com/bax00000");
+    desk_event(d, (struct event){.kind = EV_ANSWER, .answer = a});
+}
+
+void desk_demanded(struct desk *d, unsigned i, enum outcome outcome, enum fact fact)
+{
+    struct answer a = answer_about(d, i);
+    a.method = CALL_QUERY;
+    a.outcome = outcome;
+    a.fact = fact;
+    a.on_demand = true;
     desk_event(d, (struct event){.kind = EV_ANSWER, .answer = a});
 }
 
@@ -191,6 +210,19 @@ void desk_refund(struct desk *d, int64_t amount_fen)
     desk_event(d, (struct event){.kind = EV_REFUND, .refund = {amount_fen}});
 }
 
+void desk_reload(struct desk *d)
+{
+    struct bundle all = d->b;
+    d->b.n_payments = d->b.n_refunds = 0;
+    for (unsigned i = 0; i < all.n_payments; i++) {
+        const struct payment *p = &all.payment[i];
+        if (payment_open(p) || p->refunding_fen > 0 || p->counts || i + 1 == all.n_payments)
+            d->b.payment[d->b.n_payments++] = *p;
+    }
+    for (unsigned i = 0; i < all.n_refunds; i++)
+        if (all.refund[i].state == REFUND_PENDING) d->b.refund[d->b.n_refunds++] = all.refund[i];
+}
+
 const struct call *call_of(const struct desk *d, enum call_method method)
 {
     for (unsigned i = 0; i < d->out.n_calls; i++)
@@ -225,4 +257,11 @@ bool nothing_happened(const struct desk *d)
 {
     return !d->out.changed && !d->out.n_events && !d->out.n_calls && !d->out.stock && !d->out.refusal &&
            !d->out.payments_changed && !d->out.refunds_changed;
+}
+
+bool can_be_paid(const struct desk *d)
+{
+    for (unsigned i = 0; i < d->b.n_payments; i++)
+        if (d->b.payment[i].state == PAYMENT_CREATING || d->b.payment[i].state == PAYMENT_WAITING) return true;
+    return false;
 }

@@ -42,6 +42,7 @@ void desk_event(struct desk *d, struct event e); // now_ms and fresh_key are fil
 void desk_placed(struct desk *d);
 void desk_waiting(struct desk *d);
 void desk_closing(struct desk *d); // by timeout, the query on its way
+void desk_two_attempts(struct desk *d); // both may be paid: the first is closing, the second waits; window 3 h
 void desk_paid(struct desk *d);
 void desk_cancelled(struct desk *d, enum cancel_reason reason);
 
@@ -50,6 +51,7 @@ void desk_answer(struct desk *d, unsigned i, enum call_method method, enum outco
 void desk_answer_asked(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact,
                        int64_t asked_ms);
 void desk_code(struct desk *d, unsigned i);
+void desk_demanded(struct desk *d, unsigned i, enum outcome outcome, enum fact fact); // answers desk_check's query
 void desk_money(struct desk *d, unsigned i, enum call_method method, enum fact fact, int64_t captured_fen);
 void desk_notice(struct desk *d, unsigned i, enum fact fact, int64_t captured_fen);
 void desk_refund_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact);
@@ -57,6 +59,7 @@ void desk_due(struct desk *d); // goes to order.due_ms and tells so
 void desk_due_at(struct desk *d, int64_t now_ms);
 void desk_cancel(struct desk *d, enum cancel_reason reason);
 void desk_check(struct desk *d);
+void desk_reload(struct desk *d); // keeps only the rows a store would load: order.h at struct bundle
 void desk_refund(struct desk *d, int64_t amount_fen);
 
 // Of the last step.
@@ -65,6 +68,7 @@ unsigned calls_of(const struct desk *d, enum call_method method);
 unsigned told(const struct desk *d, enum event_type type);
 enum message_answer half_answer(const struct desk *d); // of the first check-back trace, or ANSWER_NONE
 bool nothing_happened(const struct desk *d);           // but perhaps a trace
+bool can_be_paid(const struct desk *d);                // by a code that is out or in the making
 
 #define ORDER_IS(d, s)      assert_string_equal(order_state_name((d)->b.order.state), order_state_name(s))
 #define PAYMENT_IS(d, i, s) assert_string_equal(payment_state_name((d)->b.payment[i].state), payment_state_name(s))

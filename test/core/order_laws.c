@@ -387,7 +387,7 @@ static const char *payable_law(const struct rules *rules, const struct event *e,
 static const char *due_law(const struct bundle *before, const struct event *e, const struct bundle *after)
 {
     if (e->kind == EV_DUE && after->order.due_ms <= e->now_ms) return "the timer leaves nothing due";
-    if (after->order.due_ms < e->now_ms && after->order.due_ms != before->order.due_ms)
+    if (after->order.due_ms < e->now_ms && before->order.due_ms >= e->now_ms)
         return "nothing becomes due in the past";
     return NULL;
 }

@@ -26,6 +26,7 @@ struct trade {
     uint64_t key;
     enum trade_state state;
     int64_t amount_fen, expires_ms, captured_fen, refunded_fen;
+    bool gave_back; // by itself: over a cancel, or in its console
 };
 
 struct world {
@@ -48,7 +49,9 @@ struct world {
     struct call call[CALLS_MAX];
     int64_t asked_ms[CALLS_MAX];
     unsigned n_calls;
-    unsigned long steps, lives, paid, late, duplicates, mismatches, refunds, reopened;
+    unsigned long steps, lives, paid, late, duplicates, mismatches, refunds, reopened, renewed;
+    unsigned long by_provider; // refunds nobody here asked for
+    unsigned long cancelled_paid, consoles, demanded;
 };
 
 static unsigned chance(struct world *w, unsigned n)
@@ -69,7 +72,8 @@ static void load(const struct world *w, const struct event *e, struct bundle *b)
     uint64_t refund_key = e->kind == EV_ANSWER ? e->answer.refund_key : 0;
     for (unsigned i = 0; i < w->n_payments; i++) {
         const struct payment *p = &w->payment[i];
-        if (!payment_open(p) && p->refunding_fen == 0 && !p->counts && p->key != payment_key) continue;
+        bool newest = i + 1 == w->n_payments; // the next attempt counts on from it
+        if (!payment_open(p) && p->refunding_fen == 0 && !p->counts && p->key != payment_key && !newest) continue;
         assert_true(b->n_payments < BUNDLE_PAYMENTS);
         b->payment[b->n_payments++] = *p;
     }
@@ -110,7 +114,7 @@ static void save(struct world *w, const struct bundle *b, const struct step *out
 }
 
 // How many rows what goes out did, for the reader of the test's log.
-static void count(struct world *w, const struct step *out)
+static void count(struct world *w, const struct bundle *b, const struct step *out)
 {
     for (unsigned i = 0; i < out->n_events; i++) {
         w->paid += out->events[i].type == EVENT_ORDER_PAID;
@@ -120,6 +124,9 @@ static void count(struct world *w, const struct step *out)
         w->refunds += out->events[i].type == EVENT_REFUND_SUCCEEDED;
     }
     w->reopened += out->stock == STOCK_RETAKE;
+    w->renewed += out->payments_added && w->n_payments > 1;
+    for (unsigned i = 0; i < b->n_refunds; i++)
+        w->by_provider += (out->refunds_added & 1u << i) && b->refund[i].cause == CAUSE_PROVIDER;
 }
 
 static void happen(struct world *w, struct event e)
@@ -145,7 +152,7 @@ static void happen(struct world *w, struct event e)
     const char *broken = step_law(&w->rules, &before, &e, &b, &out);
     if (broken) fail_msg("%s (life %lu, step %lu, event %d)", broken, w->lives, w->steps, e.kind);
     save(w, &b, &out);
-    count(w, &out);
+    count(w, &b, &out);
     for (unsigned i = 0; i < out.n_calls && w->n_calls < CALLS_MAX; i++) { // no room: never sent
         w->call[w->n_calls] = out.calls[i];
         w->asked_ms[w->n_calls++] = w->now_ms;
@@ -221,8 +228,8 @@ static void provider_refunds(struct world *w, struct trade *t, const struct call
     }
     if (!g) {
         bool over = t->refunded_fen + c->amount_fen > t->captured_fen;
-        assert_false(over); // it is never asked for more than is there
-        if (!w->healed && chance(w, 4) == 0) {
+        if (over) assert_true(t->gave_back); // without its own doing it is never asked for more than is there
+        if (over || (!w->healed && chance(w, 4) == 0)) {
             say(a, OUTCOME_REFUSED, FACT_NONE);
             return;
         }
@@ -235,6 +242,23 @@ static void provider_refunds(struct world *w, struct trade *t, const struct call
     say(a, OUTCOME_DONE, g->done ? FACT_REFUND_DONE : FACT_REFUND_ACCEPTED);
 }
 
+static void provider_gives_back(struct trade *t)
+{
+    t->refunded_fen = t->captured_fen;
+    t->gave_back = true;
+}
+
+// A cancel that finds the trade paid sends the money back.
+static void provider_cancels(struct world *w, struct trade *t, struct answer *a)
+{
+    if (t->state == TRADE_WAITING) t->state = TRADE_CLOSED;
+    if (t->state == TRADE_PAID) {
+        provider_gives_back(t);
+        w->cancelled_paid++;
+    }
+    provider_tells(t, a);
+}
+
 // Does as it is told, and says so in `a`.
 static void provider_does(struct world *w, const struct call *c, struct answer *a)
 {
@@ -243,13 +267,7 @@ static void provider_does(struct world *w, const struct call *c, struct answer *
     case CALL_CREATE: provider_creates(w, t, c, a); break;
     case CALL_QUERY: provider_tells(t, a); break;
     case CALL_CLOSE: provider_closes(t, a); break;
-    case CALL_CANCEL:
-        if (t->state == TRADE_WAITING) t->state = TRADE_CLOSED;
-        if (t->state == TRADE_PAID)
-            say(a, OUTCOME_REFUSED, FACT_NONE);
-        else
-            provider_tells(t, a);
-        break;
+    case CALL_CANCEL: provider_cancels(w, t, a); break;
     case CALL_REFUND:
     case CALL_REFUND_QUERY: provider_refunds(w, t, c, a); break;
     case CALL_NONE: fail();
@@ -268,8 +286,10 @@ static void answer_to(struct world *w, unsigned i, unsigned luck)
                    .channel = c.channel,
                    .method = c.method,
                    .outcome = OUTCOME_UNKNOWN,
-                   .asked_ms = w->asked_ms[i]},
+                   .asked_ms = w->asked_ms[i],
+                   .on_demand = c.on_demand},
     };
+    w->demanded += c.on_demand;
     w->call[i] = w->call[--w->n_calls];
     w->asked_ms[i] = w->asked_ms[w->n_calls];
     if (luck > 0) provider_does(w, &c, &e.answer);     // else lost on the way there
@@ -312,15 +332,31 @@ static void a_buyer(struct world *w)
     t->captured_fen = t->amount_fen + (chance(w, 12) == 0);
 }
 
+// Sometimes an old one: paid, though all of it went back since.
+static void notice_of(struct world *w, const struct trade *t, bool old)
+{
+    if (t->state != TRADE_PAID) return;
+    struct event e = {.kind = EV_NOTICE, .answer = {.payment_key = t->key}};
+    say_money(&e.answer, t);
+    if (old) e.answer.fact = FACT_PAID;
+    happen(w, e);
+}
+
 static void a_notice(struct world *w)
 {
     if (w->n_trades == 0) return;
-    const struct trade *t = &w->trade[chance(w, w->n_trades)];
-    if (t->state != TRADE_PAID) return;
-    struct event e = {
-        .kind = EV_NOTICE,
-        .answer = {.payment_key = t->key, .outcome = OUTCOME_DONE, .fact = FACT_PAID, .captured_fen = t->captured_fen}};
-    happen(w, e);
+    unsigned i = chance(w, w->n_trades);
+    notice_of(w, &w->trade[i], chance(w, 3) == 0);
+}
+
+// Somebody gives all the money back by hand, over there.
+static void the_console(struct world *w)
+{
+    if (w->n_trades == 0) return;
+    struct trade *t = &w->trade[chance(w, w->n_trades)];
+    if (t->state != TRADE_PAID || t->refunded_fen == t->captured_fen) return;
+    provider_gives_back(t);
+    w->consoles++;
 }
 
 static void the_timer(struct world *w)
@@ -349,6 +385,8 @@ static void something(struct world *w)
         happen(w, (struct event){.kind = EV_CHECK});
     else if (what < 95)
         happen(w, (struct event){.kind = EV_LATE_REPLY});
+    else if (what < 96)
+        the_console(w);
     else
         happen(w, (struct event){.kind = EV_REFUND, .refund = {chance(w, 2) ? 0 : 1 + chance(w, 700)}});
 }
@@ -372,7 +410,7 @@ static void the_books_agree(const struct world *w)
             own_seen = true;
             assert_int_equal(w->order.refunded_fen, t->refunded_fen);
         } else if (p->state == PAYMENT_HELD) {
-            assert_int_equal(t->refunded_fen, 0);
+            assert_int_equal(t->refunded_fen, 0); // else it would not be held any more
         } else {
             assert_int_equal(t->refunded_fen, t->captured_fen);
         }
@@ -380,23 +418,34 @@ static void the_books_agree(const struct world *w)
     assert_int_equal(own_seen, w->order.state == ORDER_PAID);
 }
 
+static void all_is_told(struct world *w)
+{
+    for (unsigned i = 0; i < w->n_trades; i++)
+        notice_of(w, &w->trade[i], false);
+}
+
 static void heal_and_settle(struct world *w)
 {
     w->healed = true;
     for (unsigned i = 0; i < 2000 && (w->n_calls > 0 || w->order.due_ms != TIME_NEVER); i++) {
-        if (w->n_calls > 0)
+        if (i % 50 == 49)
+            all_is_told(w); // a notice is repeated until it is heard
+        else if (w->n_calls > 0)
             one_answer(w);
         else
             the_timer(w);
     }
     assert_true(w->order.due_ms == TIME_NEVER);
+    all_is_told(w);
     assert_true(w->order.state == ORDER_PAID || w->order.state == ORDER_CANCELLED);
     assert_int_equal(w->stock.held, 0);
     assert_int_equal(w->stock.sold, w->order.state == ORDER_PAID);
     the_books_agree(w);
     if (chance(w, 3) == 0) return;
+    uint32_t version = w->order.version;
     for (unsigned i = 0; i < w->n_payments; i++)
         a_notice(w); // and what is told again is known
+    assert_int_equal(w->order.version, version);
     the_books_agree(w);
 }
 
@@ -444,10 +493,12 @@ static void whatever_happens_the_books_agree_in_the_end(void **state)
     while (w->steps < STEPS)
         one_life(w);
     print_message("%lu steps, %lu lives, %lu paid, %lu late, %lu duplicates, %lu mismatches, %lu refunds, "
-                  "%lu reopened\n",
-                  w->steps, w->lives, w->paid, w->late, w->duplicates, w->mismatches, w->refunds, w->reopened);
+                  "%lu reopened, %lu renewed, %lu given back by the provider (%lu consoles, %lu cancels)\n",
+                  w->steps, w->lives, w->paid, w->late, w->duplicates, w->mismatches, w->refunds, w->reopened, w->renewed,
+                  w->by_provider, w->consoles, w->cancelled_paid);
     assert_true(w->paid > 100 && w->late > 100 && w->duplicates > 20 && w->mismatches > 100 && w->refunds > 100 &&
                 w->reopened > 20); // a walk that meets nothing proves nothing
+    assert_true(w->renewed > 100 && w->by_provider > 100 && w->consoles > 100 && w->demanded > 100);
     test_free(w);
 }
 
