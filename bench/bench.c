@@ -53,12 +53,13 @@ static void counting_begins(void *ctx)
 
 static void post(struct buf *out, const char *path, const char *headers, const char *body, int n)
 {
-    buf_printf(out, "POST %s HTTP/1.1\r\nHost: till\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n", path,
-               headers, n);
+    buf_printf(out, "POST %s HTTP/1.1\r\nHost: till\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n",
+               path, headers, n);
     buf_add(out, body, (size_t)n);
 }
 
-// Two lines over the catalogue. The SKUs are drawn, not counted through: neighbours in time are no neighbours in the table.
+// Two lines over the catalogue. The SKUs are drawn, not counted through: neighbours in time are no neighbours in the
+// table.
 static void request_of(const char *path, const struct bench *b, uint64_t i, struct buf *out)
 {
     uint64_t mix = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
@@ -90,10 +91,11 @@ static bool make_catalogue(const struct bench *b, char why[200])
         char body[128];
         int status = 0;
         int n = snprintf(body, sizeof body, "{\"title\":\"Bench %u\",\"price\":%u}", i, 100 + i);
-        buf_printf(&request,
-                   "PUT /v1/skus/bench-%04u HTTP/1.1\r\nHost: till\r\nContent-Type: application/json\r\nContent-Length: "
-                   "%d\r\n\r\n%s",
-                   i, n, body);
+        buf_printf(
+            &request,
+            "PUT /v1/skus/bench-%04u HTTP/1.1\r\nHost: till\r\nContent-Type: application/json\r\nContent-Length: "
+            "%d\r\n\r\n%s",
+            i, n, body);
         bool ok = load_once(b->host, b->port, buf_view(&request), &status, &answer) && (status == 201 || status == 200);
         buf_clear(&request);
         char path[64];
@@ -101,7 +103,8 @@ static bool make_catalogue(const struct bench *b, char why[200])
         n = snprintf(body, sizeof body, "{\"add\":%lld}", (long long)b->orders * 4);
         post(&request, path, "", body, n);
         ok = ok && load_once(b->host, b->port, buf_view(&request), &status, &answer) && status == 200;
-        if (!ok) (void)snprintf(why, 200, "cannot make the catalogue: %d %.*s", status, (int)(answer.n % 120), answer.p);
+        if (!ok)
+            (void)snprintf(why, 200, "cannot make the catalogue: %d %.*s", status, (int)(answer.n % 120), answer.p);
         buf_free(&request);
         buf_free(&answer);
         if (!ok) return false;
@@ -145,16 +148,18 @@ static void tell(const struct bench *b, const struct load *l, double sync_us)
     double per_second = l->seconds > 0 ? (double)l->done / l->seconds : 0;
     double cpu_us = l->done ? b->cpu_s * 1e6 / (double)l->done : 0;
     if (!b->as_json)
-        (void)printf("%s: %llu in %.2f s with %u connections: %.0f/s, p50 %.2f ms, p99 %.2f ms, server CPU %.1f us each\n"
-                     "limit: one durable write of 4 KiB here takes %.2f ms (p50)\n",
-                     b->name, (unsigned long long)l->done, l->seconds, l->connections, per_second,
-                     (double)histogram_quantile_us(&l->latency, 0.5) / 1e3,
-                     (double)histogram_quantile_us(&l->latency, 0.99) / 1e3, cpu_us, sync_us / 1e3);
-    (void)printf("{\"bench\":\"%s\",\"orders\":%llu,\"connections\":%u,\"seconds\":%.3f,\"per_second\":%.0f,\"p50_ms\":%.3f,"
-                 "\"p99_ms\":%.3f,\"errors\":%llu,\"server_cpu_us_per_op\":%.2f,\"fdatasync_p50_ms\":%.3f}\n",
-                 b->name, (unsigned long long)l->done, l->connections, l->seconds, per_second,
-                 (double)histogram_quantile_us(&l->latency, 0.5) / 1e3,
-                 (double)histogram_quantile_us(&l->latency, 0.99) / 1e3, (unsigned long long)l->errors, cpu_us, sync_us / 1e3);
+        (void)printf(
+            "%s: %llu in %.2f s with %u connections: %.0f/s, p50 %.2f ms, p99 %.2f ms, server CPU %.1f us each\n"
+            "limit: one durable write of 4 KiB here takes %.2f ms (p50)\n",
+            b->name, (unsigned long long)l->done, l->seconds, l->connections, per_second,
+            (double)histogram_quantile_us(&l->latency, 0.5) / 1e3,
+            (double)histogram_quantile_us(&l->latency, 0.99) / 1e3, cpu_us, sync_us / 1e3);
+    (void)printf(
+        "{\"bench\":\"%s\",\"orders\":%llu,\"connections\":%u,\"seconds\":%.3f,\"per_second\":%.0f,\"p50_ms\":%.3f,"
+        "\"p99_ms\":%.3f,\"errors\":%llu,\"server_cpu_us_per_op\":%.2f,\"fdatasync_p50_ms\":%.3f}\n",
+        b->name, (unsigned long long)l->done, l->connections, l->seconds, per_second,
+        (double)histogram_quantile_us(&l->latency, 0.5) / 1e3, (double)histogram_quantile_us(&l->latency, 0.99) / 1e3,
+        (unsigned long long)l->errors, cpu_us, sync_us / 1e3);
     if (l->errors) (void)fprintf(stderr, "till bench: first error: %s\n", l->first_error);
 }
 
@@ -212,8 +217,9 @@ int bench_main(int argc, char **argv)
     b.name = in.n_words == 1 ? words[0] : "";
     bool known = strcmp(b.name, "place") == 0 || strcmp(b.name, "noop") == 0;
     if (!known || (url[0] && !url_read(&b, url))) {
-        (void)fprintf(stderr, "usage: till bench place|noop [--url http://127.0.0.1:8080] [--orders N] [--connections N] "
-                              "[--json]\n       without --url it starts a server of its own in this directory\n");
+        (void)fprintf(stderr,
+                      "usage: till bench place|noop [--url http://127.0.0.1:8080] [--orders N] [--connections N] "
+                      "[--json]\n       without --url it starts a server of its own in this directory\n");
         return 2;
     }
     struct own_server own = {0};

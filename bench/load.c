@@ -155,7 +155,8 @@ static void note_error(struct load *l, int status, struct str body)
 {
     l->errors++;
     if (l->first_error[0]) return;
-    (void)snprintf(l->first_error, sizeof l->first_error, "%d %.*s", status, (int)(body.n < 150 ? body.n : 150), body.p);
+    (void)snprintf(l->first_error, sizeof l->first_error, "%d %.*s", status, (int)(body.n < 150 ? body.n : 150),
+                   body.p);
 }
 
 static void count_answer(struct runner *r, struct connection *c, int status, struct str body)
@@ -247,7 +248,8 @@ bool load_run(struct load *l, char why[200])
     r.connections = calloc(l->connections, sizeof *r.connections);
     bool ok = r.connections && r.epoll >= 0;
     if (ok && !open_connections(&r)) {
-        (void)snprintf(why, 200, "cannot connect %u times to %s:%u: %s", l->connections, l->host, l->port, strerror(errno));
+        (void)snprintf(why, 200, "cannot connect %u times to %s:%u: %s", l->connections, l->host, l->port,
+                       strerror(errno));
         ok = false;
     } else if (ok && !loop(&r)) {
         (void)snprintf(why, 200, "the server stopped answering");

@@ -20,7 +20,7 @@ struct load {
     // in
     const char *host; // an IPv4 address
     unsigned port, connections;
-    uint64_t operations, warm_up; // the latter come first and are not counted
+    uint64_t operations, warm_up;                            // the latter come first and are not counted
     void (*request)(void *ctx, uint64_t i, struct buf *out); // writes a whole HTTP request; i counts from 0
     void (*warm)(void *ctx);                                 // called once, when the counted part begins
     void *ctx;

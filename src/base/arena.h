@@ -12,9 +12,9 @@ struct arena {
     size_t used;                // of the newest
 };
 
-void *arena_take(struct arena *a, size_t n); // zeroed, aligned to 16; NULL when memory is out
+void *arena_take(struct arena *a, size_t n);          // zeroed, aligned to 16; NULL when memory is out
 struct str arena_copy(struct arena *a, struct str s); // NUL-terminated behind its n bytes; {NULL, 0} when memory is out
-void arena_reset(struct arena *a); // forgets everything, keeps one block
+void arena_reset(struct arena *a);                    // forgets everything, keeps one block
 void arena_free(struct arena *a);
 
 #endif

@@ -40,7 +40,7 @@ void json_str(struct buf *b, struct str s);
 void json_z(struct buf *b, const char *z);
 void json_i64(struct buf *b, int64_t v);
 void json_bool(struct buf *b, bool v);
-void json_nil(struct buf *b); // null; Jansson has json_null(), and calls it through the dynamic linker
+void json_nil(struct buf *b);                  // null; Jansson has json_null(), and calls it through the dynamic linker
 void json_raw(struct buf *b, struct str json); // a value that is JSON already
 void json_time(struct buf *b, int64_t ms);     // RFC 3339 UTC with milliseconds
 // key and value in one call

@@ -270,10 +270,9 @@ static bool sign(const struct crypto_key *k, struct str data, struct buf *signat
     size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
     EVP_PKEY_CTX *pc = NULL; // belongs to c
     EVP_MD_CTX *c = EVP_MD_CTX_new();
-    bool ok =
-        c && buf_reserve(signature, n) && EVP_DigestSignInit(c, &pc, sha256(), NULL, k->pkey) == 1 &&
-        EVP_PKEY_CTX_set_rsa_padding(pc, RSA_PKCS1_PADDING) == 1 &&
-        EVP_DigestSign(c, (unsigned char *)signature->p, &n, (const unsigned char *)data.p, data.n) == 1;
+    bool ok = c && buf_reserve(signature, n) && EVP_DigestSignInit(c, &pc, sha256(), NULL, k->pkey) == 1 &&
+              EVP_PKEY_CTX_set_rsa_padding(pc, RSA_PKCS1_PADDING) == 1 &&
+              EVP_DigestSign(c, (unsigned char *)signature->p, &n, (const unsigned char *)data.p, data.n) == 1;
     if (ok) signature->n = n;
     EVP_MD_CTX_free(c);
     ERR_clear_error();
@@ -297,8 +296,8 @@ bool crypto_rsa2_verify(const struct crypto_key *k, struct str data, struct str 
     bool ok = c && base64.n > 0 && base64.n <= SIGNATURE_CHARS && crypto_base64_decode(base64, &signature) &&
               EVP_DigestVerifyInit(c, &pc, sha256(), NULL, k->pkey) == 1 &&
               EVP_PKEY_CTX_set_rsa_padding(pc, RSA_PKCS1_PADDING) == 1 &&
-              EVP_DigestVerify(c, (const unsigned char *)signature.p, signature.n,
-                               (const unsigned char *)data.p, data.n) == 1;
+              EVP_DigestVerify(c, (const unsigned char *)signature.p, signature.n, (const unsigned char *)data.p,
+                               data.n) == 1;
     EVP_MD_CTX_free(c);
     buf_free(&signature);
     ERR_clear_error();

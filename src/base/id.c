@@ -27,8 +27,7 @@ uint64_t keygen_take(struct keygen *g, int64_t now_ms, unsigned n)
     if (ms <= last_ms) { // same millisecond, or the clock went back: go on counting
         ms = last_ms;
         counter = (g->last & COUNTER_MASK) + 1;
-        bool other_node =
-            (g->last >> COUNTER_BITS & NODE_MASK) != g->node; // `last` may come from a shared store
+        bool other_node = (g->last >> COUNTER_BITS & NODE_MASK) != g->node; // `last` may come from a shared store
         if (counter + n > COUNTER_MASK + 1 || other_node) {
             ms++;
             counter = 0;
@@ -66,8 +65,7 @@ struct hash128 id_hash(const uint8_t secret[ID_SECRET_SIZE], const struct str *p
     pthread_once(&context_once, context_init);
     EVP_MAC_CTX *c = pthread_getspecific(context_key);
     size_t size = 16;
-    const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
-                                 OSSL_PARAM_construct_end()};
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end()};
     if (!c) {
         c = EVP_MAC_CTX_new(siphash);
         if (!c || pthread_setspecific(context_key, c) != 0) abort();

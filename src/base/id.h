@@ -30,8 +30,7 @@ int64_t key_ms(uint64_t key); // the millisecond a key was made in
 
 // The text of a key. `prefix` is "ord_", "pay_", "ref_", "evt_", "whk_" or "" (numbers sent to a provider).
 // Thread-safe; the secret must be the store's.
-void id_format(const uint8_t secret[ID_SECRET_SIZE], const char *prefix, uint64_t key,
-               char out[ID_TEXT_SIZE]);
+void id_format(const uint8_t secret[ID_SECRET_SIZE], const char *prefix, uint64_t key, char out[ID_TEXT_SIZE]);
 // False when the text is not an id this secret made.
 bool id_parse(const uint8_t secret[ID_SECRET_SIZE], const char *prefix, struct str text, uint64_t *key);
 

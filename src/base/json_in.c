@@ -67,8 +67,7 @@ static void fail_parse(struct json_fault *fault, const json_error_t *error)
         reason = reasons[i].reason;
     }
     fail_whole(fault, code, "");
-    (void)snprintf(fault->detail, sizeof fault->detail, "line %d, column %d: %s", error->line, error->column,
-                   reason);
+    (void)snprintf(fault->detail, sizeof fault->detail, "line %d, column %d: %s", error->line, error->column, reason);
 }
 
 json_t *json_read_object(struct str text, struct json_fault *fault)
@@ -113,8 +112,7 @@ static void set_pointer(struct json_fault *fault, const char *at, const char *na
     char pointer[sizeof fault->pointer];
     if ((size_t)snprintf(pointer, sizeof pointer, "%s", at) >= sizeof pointer) pointer[0] = 0;
     memcpy(fault->pointer, pointer, sizeof pointer);
-    if (name && pointer_append(pointer, sizeof pointer, name))
-        memcpy(fault->pointer, pointer, sizeof pointer);
+    if (name && pointer_append(pointer, sizeof pointer, name)) memcpy(fault->pointer, pointer, sizeof pointer);
 }
 
 void json_in_fail(const struct json_in *in, const char *name, const char *code, const char *fmt, ...)
@@ -154,8 +152,7 @@ bool json_in_str(const struct json_in *in, const char *name, bool required, size
     return true;
 }
 
-bool json_in_int(const struct json_in *in, const char *name, bool required, int64_t min, int64_t max,
-                 int64_t *out)
+bool json_in_int(const struct json_in *in, const char *name, bool required, int64_t min, int64_t max, int64_t *out)
 {
     const json_t *value = member(in, name, required);
     if (!value) return false;
@@ -222,8 +219,7 @@ static bool is_listed(const char *name, const char *const names[])
 bool json_in_only(const struct json_in *in, const char *const names[])
 {
     if (in->fault->code) return false;
-    json_t *object =
-        (json_t *)(uintptr_t)in->object; // iterating changes nothing, but its signature cannot say so
+    json_t *object = (json_t *)(uintptr_t)in->object; // iterating changes nothing, but its signature cannot say so
     for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i)) {
         const char *name = json_object_iter_key(i);
         if (is_listed(name, names)) continue;

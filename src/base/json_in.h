@@ -34,10 +34,8 @@ struct json_in {
     const char *at; // pointer of the object itself, "" for the root
     struct json_fault *fault;
 };
-bool json_in_str(const struct json_in *in, const char *name, bool required, size_t max_bytes,
-                 struct str *out);
-bool json_in_int(const struct json_in *in, const char *name, bool required, int64_t min, int64_t max,
-                 int64_t *out);
+bool json_in_str(const struct json_in *in, const char *name, bool required, size_t max_bytes, struct str *out);
+bool json_in_int(const struct json_in *in, const char *name, bool required, int64_t min, int64_t max, int64_t *out);
 bool json_in_bool(const struct json_in *in, const char *name, bool required, bool *out);
 bool json_in_array(const struct json_in *in, const char *name, bool required, size_t max, const json_t **out);
 bool json_in_object(const struct json_in *in, const char *name, bool required, const json_t **out);

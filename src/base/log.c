@@ -102,8 +102,7 @@ void log_line(enum log_level level, const char *area, const char *fmt, ...)
     char message[LINE_SIZE], line[LINE_SIZE], now[TIME_TEXT_SIZE];
     va_list ap;
     va_start(ap, fmt);
-    if (vsnprintf(message, sizeof message, fmt, ap) < 0)
-        memcpy(message, "(unprintable)", sizeof "(unprintable)");
+    if (vsnprintf(message, sizeof message, fmt, ap) < 0) memcpy(message, "(unprintable)", sizeof "(unprintable)");
     va_end(ap);
     time_to_rfc3339(wall_ms(), now);
     int head = snprintf(line, sizeof line, "%s %-5s %.32s ", now, names[level], area);

@@ -14,8 +14,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_set_level(enum log_level least);
 // `fmt` makes the message; it is escaped as a whole after formatting. Thread-safe, one write(2) per line, cut
 // at 2 KiB.
-void log_line(enum log_level level, const char *area, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_line(enum log_level level, const char *area, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_debug(area, ...) log_line(LOG_DEBUG, area, __VA_ARGS__)
 #define log_info(area, ...)  log_line(LOG_INFO, area, __VA_ARGS__)

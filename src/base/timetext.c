@@ -45,8 +45,7 @@ static int64_t ms_from_civil(const struct civil *c)
     int64_t doy = (153 * mp + 2) / 5 + c->day - 1;
     int64_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
     int64_t days = era * 146097 + doe - 719468;
-    return days * DAY_MS + c->hour * INT64_C(3600000) + c->minute * INT64_C(60000) +
-           c->second * INT64_C(1000) + c->ms;
+    return days * DAY_MS + c->hour * INT64_C(3600000) + c->minute * INT64_C(60000) + c->second * INT64_C(1000) + c->ms;
 }
 
 static bool civil_is_valid(const struct civil *c)
@@ -97,16 +96,16 @@ void time_to_rfc3339(int64_t ms, char out[TIME_TEXT_SIZE])
 {
     struct civil c;
     civil_from_ms(clamp_to_text(ms), &c);
-    (void)snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month, c.day, c.hour,
-                   c.minute, c.second, c.ms);
+    (void)snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month, c.day, c.hour, c.minute,
+                   c.second, c.ms);
 }
 
 void time_to_beijing(int64_t ms, char out[TIME_TEXT_SIZE])
 {
     struct civil c;
     civil_from_ms(clamp_to_text(clamp_to_text(ms) + BEIJING_OFFSET_MS), &c);
-    (void)snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02d %02d:%02d:%02d", c.year, c.month, c.day, c.hour,
-                   c.minute, c.second);
+    (void)snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02d %02d:%02d:%02d", c.year, c.month, c.day, c.hour, c.minute,
+                   c.second);
 }
 
 bool time_from_beijing(struct str s, int64_t *ms)

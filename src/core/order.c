@@ -30,12 +30,11 @@ static const unsigned ORDER_EDGES[] = {
     [ORDER_CANCELLED] = BIT(ORDER_PAID),
 };
 
-#define MONEY_CAME                                                                                                     \
-    (BIT(PAYMENT_CAPTURED) | BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_HELD) | BIT(PAYMENT_MISMATCHED))
+#define MONEY_CAME (BIT(PAYMENT_CAPTURED) | BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_HELD) | BIT(PAYMENT_MISMATCHED))
 static const unsigned PAYMENT_EDGES[] = {
     [PAYMENT_STATE_0] = BIT(PAYMENT_CREATING),
-    [PAYMENT_CREATING] = BIT(PAYMENT_WAITING) | BIT(PAYMENT_CLOSING) | BIT(PAYMENT_CLOSED) | BIT(PAYMENT_FAILED) |
-                         MONEY_CAME,
+    [PAYMENT_CREATING] =
+        BIT(PAYMENT_WAITING) | BIT(PAYMENT_CLOSING) | BIT(PAYMENT_CLOSED) | BIT(PAYMENT_FAILED) | MONEY_CAME,
     [PAYMENT_WAITING] = BIT(PAYMENT_CLOSING) | BIT(PAYMENT_CLOSED) | MONEY_CAME,
     [PAYMENT_CAPTURED] = BIT(PAYMENT_REFUNDING),
     [PAYMENT_CLOSING] = BIT(PAYMENT_CLOSED) | MONEY_CAME,
@@ -60,7 +59,8 @@ struct run {
 
 // --- What goes out
 
-static void emit(struct run *r, enum event_type type, const struct payment *p, const struct refund *f, int64_t amount_fen)
+static void emit(struct run *r, enum event_type type, const struct payment *p, const struct refund *f,
+                 int64_t amount_fen)
 {
     assert(r->out->n_events < STEP_MAX);
     r->out->events[r->out->n_events++] = (struct public_event){
@@ -84,7 +84,8 @@ static struct trace *trace(struct run *r, enum trace_kind kind)
 
 static size_t say(struct trace *t, size_t at, struct str words)
 {
-    for (size_t i = 0; i < words.n && at + 1 < sizeof t->detail; i++) t->detail[at++] = words.p[i];
+    for (size_t i = 0; i < words.n && at + 1 < sizeof t->detail; i++)
+        t->detail[at++] = words.p[i];
     return at;
 }
 
@@ -92,7 +93,8 @@ static size_t say(struct trace *t, size_t at, struct str words)
 static size_t whole_characters(const char *p, size_t n)
 {
     size_t start = n;
-    while (start > 0 && ((unsigned char)p[start - 1] & 0xc0) == 0x80) start--;
+    while (start > 0 && ((unsigned char)p[start - 1] & 0xc0) == 0x80)
+        start--;
     if (start == 0) return 0;
     unsigned char lead = (unsigned char)p[--start];
     size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
@@ -539,8 +541,8 @@ static void order_close(struct run *r, enum cancel_reason reason)
 
 static void order_arm_check(struct run *r, int64_t from_ms, enum last_seen seen)
 {
-    r->o->check_ms = checkback_next(&r->rules->checkback, r->o->policy, from_ms, r->now_ms, r->o->expires_ms,
-                                    r->o->n_checks, seen);
+    r->o->check_ms =
+        checkback_next(&r->rules->checkback, r->o->policy, from_ms, r->now_ms, r->o->expires_ms, r->o->n_checks, seen);
     r->out->changed = true;
 }
 
@@ -638,8 +640,7 @@ static void on_money(struct run *r, struct payment *p, const struct answer *a)
         money_came_and_went(r, p, a);
     if (by_check && r->o->state == ORDER_PAID) {
         r->o->n_checks += !a->on_demand;
-        trace(r, TRACE_CHECKBACK)->answer =
-            checkback_commits_when_paid(r->o->policy) ? ANSWER_COMMIT : ANSWER_ROLLBACK;
+        trace(r, TRACE_CHECKBACK)->answer = checkback_commits_when_paid(r->o->policy) ? ANSWER_COMMIT : ANSWER_ROLLBACK;
     }
 }
 
@@ -736,7 +737,8 @@ static void retire_codes(struct run *r)
 static void order_keep_payable(struct run *r)
 {
     if (r->o->state != ORDER_AWAITING_PAYMENT || r->o->channel == CHANNEL_ANY) return;
-    if (r->now_ms + r->rules->code_min_life_ms > r->o->expires_ms || r->b->n_payments >= BUNDLE_PAYMENTS_TO_RENEW) return;
+    if (r->now_ms + r->rules->code_min_life_ms > r->o->expires_ms || r->b->n_payments >= BUNDLE_PAYMENTS_TO_RENEW)
+        return;
     for (unsigned i = 0; i < r->b->n_payments; i++)
         if (r->b->payment[i].state == PAYMENT_CREATING || r->b->payment[i].state == PAYMENT_WAITING) return;
     payment_add(r, r->o->channel);
@@ -787,7 +789,8 @@ static void on_refund(struct run *r)
     unsigned pending = 0;
     for (unsigned i = 0; i < r->b->n_payments; i++)
         if (r->b->payment[i].counts) p = &r->b->payment[i];
-    for (unsigned i = 0; i < r->b->n_refunds; i++) pending += r->b->refund[i].state == REFUND_PENDING;
+    for (unsigned i = 0; i < r->b->n_refunds; i++)
+        pending += r->b->refund[i].state == REFUND_PENDING;
     if (r->o->state != ORDER_PAID || !p) {
         r->out->refusal = REFUSAL_NOT_PAID;
         return;
@@ -818,7 +821,8 @@ static int64_t bundle_due_ms(const struct bundle *b)
         due_ms = earlier(due_ms, p->due_ms);
         if (p->state == PAYMENT_WAITING && order_is_payable(&b->order)) due_ms = earlier(due_ms, p->expires_ms);
     }
-    for (unsigned i = 0; i < b->n_refunds; i++) due_ms = earlier(due_ms, b->refund[i].due_ms);
+    for (unsigned i = 0; i < b->n_refunds; i++)
+        due_ms = earlier(due_ms, b->refund[i].due_ms);
     return due_ms;
 }
 
@@ -830,7 +834,8 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     out->payments_changed = out->refunds_changed = out->payments_added = out->refunds_added = 0;
     out->refund_key = 0;
     out->n_events = out->n_traces = out->n_calls = 0;
-    struct run r = {.rules = rules, .b = b, .o = &b->order, .e = e, .now_ms = e->now_ms, .next_key = e->fresh_key, .out = out};
+    struct run r = {
+        .rules = rules, .b = b, .o = &b->order, .e = e, .now_ms = e->now_ms, .next_key = e->fresh_key, .out = out};
     switch (e->kind) {
     case EV_PLACE: on_place(&r); break;
     case EV_DUE:

@@ -12,7 +12,7 @@
 #include "core/checkback.h"
 #include "core/stock.h"
 
-#define TIME_NEVER INT64_MAX
+#define TIME_NEVER     INT64_MAX
 #define AMOUNT_MAX_FEN INT64_C(10000000000) // Alipay's ceiling, 100,000,000.00 yuan
 
 // --- Names. Each list is (constant, text seen outside); the numbers are stored: append only.
@@ -33,11 +33,11 @@
     X(CHANNEL_ALIPAY, "alipay")                                                                                        \
     X(CHANNEL_WECHATPAY, "wechatpay")
 #define PAYMENT_STATES(X)                                                                                              \
-    X(PAYMENT_CREATING, "creating")     /* the code was asked for, maybe several times, under one number */            \
-    X(PAYMENT_WAITING, "waiting")       /* the code is out */                                                          \
-    X(PAYMENT_CAPTURED, "captured")     /* the money came */                                                           \
-    X(PAYMENT_CLOSING, "closing")       /* no longer wanted; the provider is asked until it can take no money */       \
-    X(PAYMENT_CLOSED, "closed")         /* proven: can take no money any more */                                       \
+    X(PAYMENT_CREATING, "creating") /* the code was asked for, maybe several times, under one number */                \
+    X(PAYMENT_WAITING, "waiting")   /* the code is out */                                                              \
+    X(PAYMENT_CAPTURED, "captured") /* the money came */                                                               \
+    X(PAYMENT_CLOSING, "closing")   /* no longer wanted; the provider is asked until it can take no money */           \
+    X(PAYMENT_CLOSED, "closed")     /* proven: can take no money any more */                                           \
     X(PAYMENT_REFUNDING, "refunding")                                                                                  \
     X(PAYMENT_REFUNDED, "refunded")     /* all of it */                                                                \
     X(PAYMENT_FAILED, "failed")         /* the provider refused to make a code */                                      \
@@ -48,8 +48,8 @@
     X(PROOF_NONE, "none")                                                                                              \
     X(PROOF_CLOSED, "closed_by_us")             /* the provider closed the trade when we asked */                      \
     X(PROOF_PROVIDER_CLOSED, "provider_closed") /* the provider says the trade is closed and was never paid */         \
-    X(PROOF_DEAD, "dead_and_unknown") /* no such trade, asked after the code's expiry + close_grace */                 \
-    X(PROOF_REFUSED, "refused")       /* the provider refused to make a code, so there is none */
+    X(PROOF_DEAD, "dead_and_unknown")           /* no such trade, asked after the code's expiry + close_grace */       \
+    X(PROOF_REFUSED, "refused")                 /* the provider refused to make a code, so there is none */
 #define REFUND_STATES(X)                                                                                               \
     X(REFUND_PENDING, "pending")                                                                                       \
     X(REFUND_SUCCEEDED, "succeeded")                                                                                   \
@@ -87,8 +87,8 @@
 // with OUTCOME_REFUSED.
 #define FACTS(X)                                                                                                       \
     X(FACT_NONE, "none")                                                                                               \
-    X(FACT_CODE, "code")                       /* create: here is the code */                                          \
-    X(FACT_WAITING, "waiting")                 /* a trade exists and is unpaid */                                      \
+    X(FACT_CODE, "code")       /* create: here is the code */                                                          \
+    X(FACT_WAITING, "waiting") /* a trade exists and is unpaid */                                                      \
     X(FACT_PAID, "paid")                                                                                               \
     X(FACT_CLOSED, "closed")                   /* and no money was ever taken */                                       \
     X(FACT_NOT_FOUND, "not_found")             /* no such trade: proves nothing while a code lives */                  \
@@ -154,8 +154,8 @@ struct order {
     int64_t paid_fen;     // money that belongs to this order: its first matching capture
     int64_t refunded_fen; // of that money, given back for good
     int64_t created_ms, expires_ms, closing_ms, paid_ms, cancelled_ms; // 0: not yet
-    int64_t check_ms; // next check-back, or TIME_NEVER
-    int64_t due_ms;   // the earliest instant something is owed, over all rows of the order, or TIME_NEVER
+    int64_t check_ms;                                                  // next check-back, or TIME_NEVER
+    int64_t due_ms; // the earliest instant something is owed, over all rows of the order, or TIME_NEVER
 };
 
 #define PROVIDER_NO_SIZE 65
@@ -166,16 +166,16 @@ struct payment {
     enum channel_id channel;
     enum payment_state state;
     enum proof proof;
-    uint32_t n;          // 1 for the order's first attempt
-    int64_t amount_fen;  // asked for
+    uint32_t n;         // 1 for the order's first attempt
+    int64_t amount_fen; // asked for
     int64_t captured_fen, refunded_fen, refunding_fen;
     int64_t created_ms;
-    int64_t expires_ms; // absolute expiry sent to the provider with the code
+    int64_t expires_ms;            // absolute expiry sent to the provider with the code
     int64_t captured_ms, proof_ms; // when it was noticed here; 0: not yet
-    enum call_method owes; // what is asked of the provider next, CALL_NONE when nothing
-    uint32_t tries;        // unanswered or inconclusive asks in a row
-    int64_t due_ms;        // when, or TIME_NEVER
-    bool counts;           // its money is the order's own (order.paid_fen)
+    enum call_method owes;         // what is asked of the provider next, CALL_NONE when nothing
+    uint32_t tries;                // unanswered or inconclusive asks in a row
+    int64_t due_ms;                // when, or TIME_NEVER
+    bool counts;                   // its money is the order's own (order.paid_fen)
     char provider_trade_no[PROVIDER_NO_SIZE];
     struct str code; // text of the QR code; borrowed: from the event that brought it, or from the store's load
 };
@@ -185,9 +185,9 @@ struct refund {
     enum refund_state state;
     enum refund_cause cause;
     enum call_method owes; // CALL_REFUND or CALL_REFUND_QUERY while pending
-    uint32_t tries;   // asks in a row without a word
-    uint32_t absents; // queries in a row that found no such refund
-    bool uncertain;   // an earlier ask may have moved the money unheard: "refused" alone is no end
+    uint32_t tries;        // asks in a row without a word
+    uint32_t absents;      // queries in a row that found no such refund
+    bool uncertain;        // an earlier ask may have moved the money unheard: "refused" alone is no end
     int64_t amount_fen;
     int64_t created_ms, finished_ms;
     int64_t due_ms;
@@ -216,10 +216,10 @@ struct rules {
     enum release release;
     enum late_payment late_payment;
     struct checkback checkback;
-    int64_t call_deadline_ms;  // every call has an answer by then, if only "unknown"
-    int64_t code_min_life_ms;  // a provider's shortest code (1 minute)
-    int64_t code_max_life_ms;  // and longest, less a margin (2 h)
-    int64_t refund_query_ms;   // wait before asking what became of a refund (10 s, payments.md B7)
+    int64_t call_deadline_ms; // every call has an answer by then, if only "unknown"
+    int64_t code_min_life_ms; // a provider's shortest code (1 minute)
+    int64_t code_max_life_ms; // and longest, less a margin (2 h)
+    int64_t refund_query_ms;  // wait before asking what became of a refund (10 s, payments.md B7)
 };
 
 // --- Events: facts that happened outside.
@@ -245,9 +245,9 @@ struct answer {
     int64_t took_ms;
     int64_t captured_fen; // FACT_PAID, FACT_PAID_AND_REFUNDED: what the buyer's order was charged
     char provider_trade_no[PROVIDER_NO_SIZE];
-    struct str code;       // FACT_CODE
-    bool on_demand;        // as in the call
-    char detail[64];       // the provider's own word (sub_code), for people
+    struct str code; // FACT_CODE
+    bool on_demand;  // as in the call
+    char detail[64]; // the provider's own word (sub_code), for people
 };
 
 #define EVENT_FRESH_KEYS 4
@@ -306,10 +306,10 @@ struct call {
 
 enum refusal {
     REFUSAL_NONE,
-    REFUSAL_ALREADY_PAID,   // cancel
-    REFUSAL_NOT_PAID,       // refund
-    REFUSAL_TOO_MUCH,       // refund: more than is left
-    REFUSAL_BUSY,           // too many open attempts or refunds of one order
+    REFUSAL_ALREADY_PAID, // cancel
+    REFUSAL_NOT_PAID,     // refund
+    REFUSAL_TOO_MUCH,     // refund: more than is left
+    REFUSAL_BUSY,         // too many open attempts or refunds of one order
 };
 
 #define STEP_MAX 32 // of each list; a step never needs more (asserted)

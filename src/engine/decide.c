@@ -17,7 +17,8 @@ static void want_placing(struct item *it, const struct order_wish *wish)
 {
     if (wish->text.merchant_order_no.n) want_add(it, WANT_MERCHANT_NO)->text = wish->text.merchant_order_no;
     if (wish->cart.n) want_add(it, WANT_CART)->text = wish->cart;
-    for (unsigned i = 0; i < wish->n_lines; i++) want_add(it, WANT_SKU)->text = wish->lines[i].sku;
+    for (unsigned i = 0; i < wish->n_lines; i++)
+        want_add(it, WANT_SKU)->text = wish->lines[i].sku;
 }
 
 static void want_request(struct item *it, const struct request *r)
@@ -374,7 +375,8 @@ static bool decide_refusal(struct item *it)
 
 static void decide_cancel(struct engine *e, struct item *it)
 {
-    step_take(e, it, &(struct event){.kind = EV_CANCEL, .cancel = {it->request->cancel_reason}, .note = it->request->note});
+    step_take(e, it,
+              &(struct event){.kind = EV_CANCEL, .cancel = {it->request->cancel_reason}, .note = it->request->note});
     if (decide_refusal(it)) return;
     change_order(e, it);
     present_order(e, it, 200);
@@ -419,8 +421,9 @@ static void decide_notice(struct engine *e, struct item *it)
     reply_ok(r, 200);
     it->is_answered = true;
     if (it->bundle) {
-        step_take(e, it, &(struct event){.kind = EV_NOTICE, .stock_is_short = r->stock_is_short,
-                                         .answer = r->notice.notice.answer});
+        step_take(
+            e, it,
+            &(struct event){.kind = EV_NOTICE, .stock_is_short = r->stock_is_short, .answer = r->notice.notice.answer});
         change_order(e, it);
         return;
     }
@@ -541,8 +544,9 @@ void item_decide(struct engine *e, struct item *it)
     if (it->kind == ITEM_DUE) {
         decide_due(e, it);
     } else if (it->kind == ITEM_ANSWER) {
-        step_take(e, it, &(struct event){.kind = EV_ANSWER, .stock_is_short = it->answer->stock_is_short,
-                                         .answer = it->answer->a});
+        step_take(
+            e, it,
+            &(struct event){.kind = EV_ANSWER, .stock_is_short = it->answer->stock_is_short, .answer = it->answer->a});
         change_order(e, it);
     } else if (it->request->kind == REQUEST_PLACE && it->bundle->order.reply_state == ORDER_STATE_0) {
         step_take(e, it, &(struct event){.kind = EV_LATE_REPLY});

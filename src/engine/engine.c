@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SHARE        (BATCH_MAX / 4) // of a turn, that nobody can take from requests, answers, deadlines
-#define RETRY_MS     1000            // when the store refused (disk full)
+#define SHARE         (BATCH_MAX / 4) // of a turn, that nobody can take from requests, answers, deadlines
+#define RETRY_MS      1000            // when the store refused (disk full)
 #define DUES_PER_READ 1024
 #define CONFLICTS_MAX 8 // of one thing in a row: then it is no race, and goes the way of what failed
 
@@ -178,7 +178,8 @@ void idem_run(struct engine *e, struct request *r)
 struct request *idem_find_running(const struct engine *e, struct hash128 scope)
 {
     struct request *r = e->idem_running[bucket_of(scope.a)];
-    while (r && (r->idem_scope.a != scope.a || r->idem_scope.b != scope.b)) r = r->chain;
+    while (r && (r->idem_scope.a != scope.a || r->idem_scope.b != scope.b))
+        r = r->chain;
     return r;
 }
 
@@ -223,7 +224,6 @@ static bool wait_put_back(struct engine *e, struct request *r, uint64_t order_ke
     return true;
 }
 
-
 // Takes the oldest wait off when it is over (or answered), and its request if that still waits.
 static bool wait_take(struct engine *e, struct request **request, uint64_t *order_key)
 {
@@ -233,7 +233,8 @@ static bool wait_take(struct engine *e, struct request **request, uint64_t *orde
     if (!e->waits) e->waits_end = &e->waits;
     e->n_waits--;
     struct wait **at = &e->waits_by_order[bucket_of(w->order_key)];
-    while (*at != w) at = &(*at)->chain;
+    while (*at != w)
+        at = &(*at)->chain;
     *at = w->chain;
     *request = w->request;
     *order_key = w->order_key;
@@ -325,7 +326,8 @@ static void put_off_seconds(struct engine *e)
         uint64_t key = item_order(&e->items[i]);
         if (key == 0) continue;
         unsigned at = bucket_of(key) % size;
-        while (seen[at] && seen[at] != key) at = (at + 1) % size;
+        while (seen[at] && seen[at] != key)
+            at = (at + 1) % size;
         e->items[i].again = seen[at] == key;
         seen[at] = key;
     }
@@ -334,7 +336,8 @@ static void put_off_seconds(struct engine *e)
 static bool load(struct engine *e)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < e->n_items; i++) n += item_wants_most(&e->items[i]);
+    for (unsigned i = 0; i < e->n_items; i++)
+        n += item_wants_most(&e->items[i]);
     if (n == 0) return true;
     struct want *all = arena_take(&e->arena, n * sizeof *all);
     if (!all) return false;
@@ -421,8 +424,8 @@ static void release_refused_change(struct engine *e, struct item *it)
     case APPLY_CONFLICT: release_conflict(e, it); break;
     case APPLY_SHORT:
         if (it->kind == ITEM_REQUEST && r->kind == REQUEST_PLACE) {
-            reply_problem(r, 409, "insufficient_stock", "not enough of sku %.*s",
-                          (int)it->change->short_sku.n, it->change->short_sku.p);
+            reply_problem(r, 409, "insufficient_stock", "not enough of sku %.*s", (int)it->change->short_sku.n,
+                          it->change->short_sku.p);
             reply_out(e, r);
             break;
         }
@@ -529,14 +532,16 @@ static void release_replies(struct engine *e, struct item *it)
 static void count_events(struct engine *e, const struct step *s)
 {
     _Atomic uint64_t *counter[] = {
-        [EVENT_ORDER_PLACED] = &e->stats.placed,      [EVENT_ORDER_PAID] = &e->stats.paid,
-        [EVENT_ORDER_CANCELLED] = &e->stats.cancelled, [EVENT_PAYMENT_LATE] = &e->stats.late,
-        [EVENT_PAYMENT_DUPLICATE] = &e->stats.duplicate, [EVENT_PAYMENT_MISMATCH] = &e->stats.mismatch,
+        [EVENT_ORDER_PLACED] = &e->stats.placed,
+        [EVENT_ORDER_PAID] = &e->stats.paid,
+        [EVENT_ORDER_CANCELLED] = &e->stats.cancelled,
+        [EVENT_PAYMENT_LATE] = &e->stats.late,
+        [EVENT_PAYMENT_DUPLICATE] = &e->stats.duplicate,
+        [EVENT_PAYMENT_MISMATCH] = &e->stats.mismatch,
         [EVENT_REFUND_FAILED] = NULL,
     };
     for (unsigned i = 0; i < s->n_events; i++)
-        if (counter[s->events[i].type])
-            atomic_fetch_add_explicit(counter[s->events[i].type], 1, memory_order_relaxed);
+        if (counter[s->events[i].type]) atomic_fetch_add_explicit(counter[s->events[i].type], 1, memory_order_relaxed);
 }
 
 static void count_traces(struct engine *e, const struct step *s, enum policy policy)
@@ -608,8 +613,9 @@ static void release_nothing(struct engine *e)
             (void)timers_add(&e->timers, e->now_ms + RETRY_MS, it->order_key);
         } else if (it->request) {
             reply_problem(it->request, 503, "store_refused",
-                          it->kind == ITEM_WAIT_OVER ? "the request was carried out, but its answer cannot be recorded now"
-                                                     : "the store cannot write now; nothing was changed");
+                          it->kind == ITEM_WAIT_OVER
+                              ? "the request was carried out, but its answer cannot be recorded now"
+                              : "the store cannot write now; nothing was changed");
             reply_out(e, it->request);
         }
     }

@@ -10,7 +10,8 @@
 // While a commit is in flight the next turn's work gathers in the inbox: that is the group commit; there is no batch
 // timer. THE LAW, that nothing leaves the house before it is durable, is written in engine_turn() and nowhere else.
 //
-// The engine never waits for anything but the commit, knows no thread, socket or clock: engine_turn(now) is the whole of it.
+// The engine never waits for anything but the commit, knows no thread, socket or clock: engine_turn(now) is the whole
+// of it.
 #ifndef TILL_ENGINE_ENGINE_H
 #define TILL_ENGINE_ENGINE_H
 
@@ -119,7 +120,7 @@ struct engine_stats {
 };
 
 struct engine_options {
-    struct store *store; // borrowed; its thread is the engine's
+    struct store *store;                  // borrowed; its thread is the engine's
     struct channel *channels[N_CHANNELS]; // by enum channel_id, borrowed; NULL: off
     struct rules rules;
     uint8_t node;
@@ -140,7 +141,7 @@ void engine_free(struct engine *e); // NULL allowed. Requests still lent are giv
 
 // --- Any thread
 void engine_post(struct engine *e, struct request *first, struct request *last, unsigned n); // a chain through `next`
-void engine_post_answer(struct engine *e, const struct answer *a);                          // copied
+void engine_post_answer(struct engine *e, const struct answer *a);                           // copied
 unsigned engine_backlog(const struct engine *e); // requests posted and not yet taken: refuse at the door when large
 const struct engine_stats *engine_stats(const struct engine *e);
 // Sleeps until something is in the inbox, engine_wake(), or `ms` have passed (negative: for ever).

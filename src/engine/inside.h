@@ -7,10 +7,10 @@
 #include "engine/timers.h"
 #include <pthread.h>
 
-#define BATCH_MAX   256
-#define WAITS_MAX   16384 // placings that wait for their code at one time; beyond, they are answered at once
-#define BUCKETS     4096
-#define CODE_MAX    512
+#define BATCH_MAX 256
+#define WAITS_MAX 16384 // placings that wait for their code at one time; beyond, they are answered at once
+#define BUCKETS   4096
+#define CODE_MAX  512
 
 struct answer_node {
     struct answer_node *next;
@@ -34,11 +34,11 @@ struct item {
     struct bundle *bundle;
     int64_t due_before_ms; // order.due_ms as loaded
     struct order_text text;
-    struct step *step;      // NULL: none was taken
-    struct change *change;  // NULL: nothing to commit
-    bool is_answered;       // request: `reply` is filled and goes out at the release
-    bool waits;             // request: its reply comes with a later turn
-    bool again;             // put off to a later turn
+    struct step *step;     // NULL: none was taken
+    struct change *change; // NULL: nothing to commit
+    bool is_answered;      // request: `reply` is filled and goes out at the release
+    bool waits;            // request: its reply comes with a later turn
+    bool again;            // put off to a later turn
 };
 
 // A request whose answer waits for a provider's. Oldest first, since all wait equally long.

@@ -85,8 +85,7 @@ bool http_query(struct str query, const char *name, struct buf *out)
         struct str pair = {query.p + at, end - at};
         const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
         struct str key = {pair.p, equals ? (size_t)(equals - pair.p) : pair.n};
-        struct str value =
-            equals ? (struct str){equals + 1, pair.n - key.n - 1} : (struct str){pair.p + pair.n, 0};
+        struct str value = equals ? (struct str){equals + 1, pair.n - key.n - 1} : (struct str){pair.p + pair.n, 0};
         if (unescape_into(out, key) && str_eq(buf_view(out), wanted)) return unescape_into(out, value);
         at = end + 1;
     }
@@ -137,8 +136,7 @@ static bool status_has_body(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
-static void write_answer(struct exchange *x, int status, const char *content_type, const char *headers,
-                         struct str body)
+static void write_answer(struct exchange *x, int status, const char *content_type, const char *headers, struct str body)
 {
     struct buf *b = &x->out;
     buf_reserve(b, 256 + body.n);
@@ -168,8 +166,7 @@ static void finish(struct exchange *x)
     if (x->conn->first == x) conn_mark(x->conn);
 }
 
-void http_respond(struct http_exchange *pub, int status, const char *content_type, const char *headers,
-                  struct str body)
+void http_respond(struct http_exchange *pub, int status, const char *content_type, const char *headers, struct str body)
 {
     struct exchange *x = exchange_of(pub);
     assert(!x->answered);
@@ -252,8 +249,7 @@ void http_problem_json(struct buf *out, int status, const char *code, const char
     json_close(out, '}');
 }
 
-void http_problem(struct http_exchange *x, int status, const char *code, const char *detail,
-                  const char *pointer)
+void http_problem(struct http_exchange *x, int status, const char *code, const char *detail, const char *pointer)
 {
     struct buf body = {0};
     http_problem_json(&body, status, code, detail, pointer);

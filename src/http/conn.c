@@ -366,8 +366,7 @@ static size_t make_room(struct conn *c)
     if (p->chunked && p->pos >= p->body_at + p->body_n + COMPACT_MIN)
         c->in.n = http_parser_compact(p, c->in.p, c->in.n);
     size_t more = READ_MIN;
-    if (p->stage == HTTP_AT_BODY && p->body_at + p->length > c->in.n + more)
-        more = p->body_at + p->length - c->in.n;
+    if (p->stage == HTTP_AT_BODY && p->body_at + p->length > c->in.n + more) more = p->body_at + p->length - c->in.n;
     return buf_reserve(&c->in, more) ? c->in.cap - c->in.n : 0;
 }
 
@@ -548,8 +547,7 @@ static void flush(struct conn *c)
 {
     if (c->state == CONN_LINGER) return;
     if (!c->writing && !write_ready(c)) return;
-    if (c->paused && c->n_queue <= PIPELINE_RESUME && c->state == CONN_OPEN && !c->worker->stopping)
-        resume(c);
+    if (c->paused && c->n_queue <= PIPELINE_RESUME && c->state == CONN_OPEN && !c->worker->stopping) resume(c);
     if (c->state == CONN_DEAD || c->state == CONN_LINGER) return;
     if (!c->first && (c->eof || c->worker->stopping || c->state == CONN_LAST))
         conn_finish(c);

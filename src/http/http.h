@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one small interface between HTTP/1.1 on the wire and whoever answers: Till's own API and the sandbox both stand
-// on it. libevent carries the event loop; the parser is our own, strict (http/parse.h), because it reads strangers' bytes.
+// on it. libevent carries the event loop; the parser is our own, strict (http/parse.h), because it reads strangers'
+// bytes.
 //
 // Threads: a server has N workers, each a thread with its own event loop and its own listening socket (SO_REUSEPORT).
 // A connection stays with the worker that accepted it. Everything about an exchange happens on its worker's thread;
@@ -40,20 +41,20 @@ struct http_exchange {
 
 struct http_handler {
     void *ctx;
-    // A complete request. Answer it now, or keep `x` and answer later on the same thread. Every request must be answered
-    // exactly once, with http_respond() or a stream. Pipelined requests arrive one after another without waiting for
-    // the answers; the server writes the answers in the order of the requests.
+    // A complete request. Answer it now, or keep `x` and answer later on the same thread. Every request must be
+    // answered exactly once, with http_respond() or a stream. Pipelined requests arrive one after another without
+    // waiting for the answers; the server writes the answers in the order of the requests.
     void (*request)(void *ctx, struct http_exchange *x);
-    // The client went away before the answer was complete. Afterwards `x` is gone: forget it. Not called for answered ones.
-    // A client that only ended its sending side still gets answers for 1 s, then this is called.
+    // The client went away before the answer was complete. Afterwards `x` is gone: forget it. Not called for answered
+    // ones. A client that only ended its sending side still gets answers for 1 s, then this is called.
     void (*closed)(void *ctx, struct http_exchange *x);
     // After each round of a worker's loop in which requests arrived. May be NULL.
     void (*round_end)(void *ctx, struct http_worker *w);
 };
 
 struct http_options {
-    const char *listen;  // "127.0.0.1:8080", "[::1]:8080", port 0 for any
-    unsigned n_workers;  // 1..64
+    const char *listen; // "127.0.0.1:8080", "[::1]:8080", port 0 for any
+    unsigned n_workers; // 1..64
     unsigned max_connections;
 };
 

@@ -18,10 +18,9 @@ enum line_result { LINE_MORE, LINE_READY, LINE_LONG, LINE_BARE_LF };
 
 // tchar of RFC 9110, 5.6.2.
 static const bool token_char[256] = {
-    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
-    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
-    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true,         ['&'] = true,         ['\''] = true,
+    ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true,         ['^'] = true,         ['_'] = true,
+    ['`'] = true, ['|'] = true, ['~'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
 };
 
 // Visible ASCII; a fragment never belongs into a request.
@@ -30,11 +29,10 @@ static const bool target_char[256] = {['!'] = true, ['"'] = true, ['$' ... '~'] 
 // Letters, digits and what host:port and [v6]:port need. No '@': user names in an authority only serve to
 // deceive.
 static const bool authority_char[256] = {
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true,
-    ['_'] = true,         ['~'] = true,         [':'] = true,         ['['] = true, [']'] = true,
-    ['%'] = true,         ['!'] = true,         ['$'] = true,         ['&'] = true, ['\''] = true,
-    ['('] = true,         [')'] = true,         ['*'] = true,         ['+'] = true, [';'] = true,
-    ['='] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true, ['_'] = true,
+    ['~'] = true,         [':'] = true,         ['['] = true,         [']'] = true, ['%'] = true, ['!'] = true,
+    ['$'] = true,         ['&'] = true,         ['\''] = true,        ['('] = true, [')'] = true, ['*'] = true,
+    ['+'] = true,         [';'] = true,         ['='] = true,
 };
 
 void http_parser_init(struct http_parser *p)
@@ -125,8 +123,7 @@ static bool escapes_are_good(struct str s)
 }
 
 // The line that begins at p->pos, without CRLF, at most `max` bytes. On LINE_READY it is consumed.
-static enum line_result take_line(struct http_parser *p, const char *buf, size_t n, size_t max,
-                                  struct str *line)
+static enum line_result take_line(struct http_parser *p, const char *buf, size_t n, size_t max, struct str *line)
 {
     size_t end = n - p->pos > max + 2 ? p->pos + max + 2 : n;
     if (p->scan < p->pos) p->scan = p->pos;
@@ -348,8 +345,8 @@ static bool parse_field(struct http_parser *p, const char *buf, struct str line)
     struct str name, value;
     if (!split_field(p, line, &name, &value)) return false;
     if (p->n_fields == HTTP_FIELDS_MAX) return fail_large_head(p, "There are more than 100 header lines.");
-    p->fields[p->n_fields++] = (struct http_field){(uint16_t)(name.p - buf), (uint16_t)name.n,
-                                                   (uint16_t)(value.p - buf), (uint16_t)value.n};
+    p->fields[p->n_fields++] =
+        (struct http_field){(uint16_t)(name.p - buf), (uint16_t)name.n, (uint16_t)(value.p - buf), (uint16_t)value.n};
     return note_field(p, name, value);
 }
 
@@ -362,8 +359,7 @@ static bool parse_trailer(struct http_parser *p, struct str line)
     }
     struct str name, value;
     if (!split_field(p, line, &name, &value)) return false;
-    if (++p->n_trailers > HTTP_FIELDS_MAX)
-        return fail_large_head(p, "There are more than 100 trailer lines.");
+    if (++p->n_trailers > HTTP_FIELDS_MAX) return fail_large_head(p, "There are more than 100 trailer lines.");
     if (http_same_name(name, STR("content-length")) || http_same_name(name, STR("transfer-encoding")) ||
         http_same_name(name, STR("host")) || http_same_name(name, STR("authorization")))
         return fail_bad(p, "A trailer must not be a framing header.");
@@ -420,14 +416,12 @@ static bool step_line(struct http_parser *p, const char *buf, size_t n)
 static bool step_field(struct http_parser *p, const char *buf, size_t n)
 {
     bool trailers = p->stage == HTTP_AT_TRAILERS;
-    const char *long_detail = trailers ? "The trailers are larger than 16384 bytes."
-                                       : "The header section is larger than 16384 bytes.";
+    const char *long_detail =
+        trailers ? "The trailers are larger than 16384 bytes." : "The header section is larger than 16384 bytes.";
     if (p->section_n + 2 > HTTP_SECTION_MAX) return fail_large_head(p, long_detail);
     struct str line;
     switch (take_line(p, buf, n, HTTP_SECTION_MAX - p->section_n - 2, &line)) {
-    case LINE_READY:
-        p->section_n += line.n + 2;
-        return trailers ? parse_trailer(p, line) : parse_field(p, buf, line);
+    case LINE_READY: p->section_n += line.n + 2; return trailers ? parse_trailer(p, line) : parse_field(p, buf, line);
     case LINE_LONG: return fail_large_head(p, long_detail);
     case LINE_BARE_LF: return fail_bad(p, "A line ends with a bare line feed.");
     case LINE_MORE: break;

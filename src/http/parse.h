@@ -15,9 +15,8 @@
 
 #include "http/http.h"
 
-#define HTTP_LINE_MAX 8192u // request line without its CRLF
-#define HTTP_SECTION_MAX                                                                                     \
-    16384u // header section, every CRLF and the empty line counted; the same for trailers
+#define HTTP_LINE_MAX       8192u  // request line without its CRLF
+#define HTTP_SECTION_MAX    16384u // header section, every CRLF and the empty line counted; the same for trailers
 #define HTTP_FIELDS_MAX     100u
 #define HTTP_BODY_MAX       65536u
 #define HTTP_CHUNK_LINE_MAX 256u  // one chunk-size line with its extensions, without CRLF

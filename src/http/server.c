@@ -132,8 +132,7 @@ static bool open_listeners(struct http_server *s, const char *address, char why[
         (void)snprintf(why, 200, "\"%.100s\" is not host:port or [v6 address]:port", address ? address : "");
         return false;
     }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
-                    *list = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
     int error = getaddrinfo(host, port, &hints, &list);
     if (error) {
         (void)snprintf(why, 200, "cannot resolve %.100s: %s", host, gai_strerror(error));

@@ -3,8 +3,9 @@
 //
 // Every call ends in exactly one answer with one of three outcomes:
 //   done     the provider said so, in an authentic answer; `fact` tells what
-//   refused  the provider, authentically and definitely, will not do this (fact NOT_FOUND: because it knows no such trade)
-//   unknown  anything else: time-out, broken connection, 5xx, system error, garbage, a missing or wrong signature.
+//   refused  the provider, authentically and definitely, will not do this (fact NOT_FOUND: because it knows no such
+//   trade) unknown  anything else: time-out, broken connection, 5xx, system error, garbage, a missing or wrong
+//   signature.
 //            Unknown is never a failure: the thing may have happened.
 #ifndef TILL_PORT_CHANNEL_H
 #define TILL_PORT_CHANNEL_H
@@ -41,8 +42,8 @@ struct notice_in {
 
 struct channel_ops {
     enum channel_id id;
-    // Takes a call over; never blocks. `subject` is what the buyer reads, copied. True: exactly one answer will be posted,
-    // at the latest after rules.call_deadline_ms. False: no room, nothing was sent, no answer will come.
+    // Takes a call over; never blocks. `subject` is what the buyer reads, copied. True: exactly one answer will be
+    // posted, at the latest after rules.call_deadline_ms. False: no room, nothing was sent, no answer will come.
     bool (*submit)(struct channel *c, const struct call *call, struct str subject, int64_t now_ms);
     // Judges a notification. Pure but for reading keys; any thread.
     enum notice_verdict (*judge)(struct channel *c, const struct notice_in *in, struct notice *out);

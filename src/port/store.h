@@ -182,8 +182,8 @@ struct order_filter {
 };
 
 struct store_totals {
-    int64_t orders[8];          // by order_state
-    int64_t deadlines_overdue;  // window over for more than a minute and still not closing or beyond
+    int64_t orders[8];         // by order_state
+    int64_t deadlines_overdue; // window over for more than a minute and still not closing or beyond
 };
 
 struct reader;

@@ -102,8 +102,8 @@ static void reply_write(struct api_request *q)
     else if (q->r.kind == REQUEST_CART_PUT || q->r.kind == REQUEST_CART_CLEAR)
         reply_cart(q);
     else
-        http_respond(q->x, reply->status, "application/json",
-                     reply->replayed ? "Idempotent-Replayed: true\r\n" : NULL, buf_view(&reply->body));
+        http_respond(q->x, reply->status, "application/json", reply->replayed ? "Idempotent-Replayed: true\r\n" : NULL,
+                     buf_view(&reply->body));
 }
 
 static void deliver(void *arg)
@@ -223,7 +223,8 @@ static bool idem_read(struct route *rt, struct api_request *q)
     q->r.body_hash = id_hash(s->secret, body, 2);
     if (!key.p) return true;
     bool good = key.n >= 1 && key.n <= 255;
-    for (size_t i = 0; i < key.n; i++) good = good && key.p[i] > 0x20 && (unsigned char)key.p[i] < 0x7f;
+    for (size_t i = 0; i < key.n; i++)
+        good = good && key.p[i] > 0x20 && (unsigned char)key.p[i] < 0x7f;
     if (!good) {
         http_problem(rt->x, 400, "invalid_idempotency_key", "1 to 255 visible ASCII characters", NULL);
         return false;
@@ -322,8 +323,7 @@ static void route_order_write(struct route *rt, uint64_t key)
 {
     struct http_exchange *x = rt->x;
     bool cancels = is(rt, 3, "cancel"), refunds = is(rt, 3, "refunds");
-    struct api_request *q =
-        request_new(rt->w, x, cancels ? REQUEST_CANCEL : refunds ? REQUEST_REFUND : REQUEST_CHECK);
+    struct api_request *q = request_new(rt->w, x, cancels ? REQUEST_CANCEL : refunds ? REQUEST_REFUND : REQUEST_CHECK);
     if (!q) return;
     q->r.order_key = key;
     bool parsed = idem_read(rt, q) && (cancels   ? parse_cancel(rt->w, x, q)
@@ -335,7 +335,8 @@ static void route_order_write(struct route *rt, uint64_t key)
 static void route_order(struct route *rt)
 {
     struct http_exchange *x = rt->x;
-    bool reads = rt->n == 3 || is(rt, 3, "timeline") || is(rt, 3, "refunds") || is(rt, 3, "qr.png") || is(rt, 3, "qr.svg");
+    bool reads =
+        rt->n == 3 || is(rt, 3, "timeline") || is(rt, 3, "refunds") || is(rt, 3, "qr.png") || is(rt, 3, "qr.svg");
     bool writes = is(rt, 3, "cancel") || is(rt, 3, "check") || is(rt, 3, "refunds");
     if (rt->n > 4 || (!reads && !writes)) return not_found(x);
     if (!(reads && is_get(x)) && !(writes && x->method == HTTP_POST))
@@ -419,12 +420,14 @@ static void route_dev(struct route *rt)
     if (!rt->w->shell->test_clock || rt->n != 2) return not_found(x);
     if (is(rt, 1, "noop")) {
         // What a placing costs without the placing: the same bytes in, as many out.
-        static const char body[] = "{\"noop\":true,\"fill\":\"" "0123456789012345678901234567890123456789012345678901234567890123456789"
+        static const char body[] = "{\"noop\":true,\"fill\":\""
                                    "0123456789012345678901234567890123456789012345678901234567890123456789"
                                    "0123456789012345678901234567890123456789012345678901234567890123456789"
                                    "0123456789012345678901234567890123456789012345678901234567890123456789"
                                    "0123456789012345678901234567890123456789012345678901234567890123456789"
-                                   "0123456789012345678901234567890123456789012345678901234567890123456789" "\"}";
+                                   "0123456789012345678901234567890123456789012345678901234567890123456789"
+                                   "0123456789012345678901234567890123456789012345678901234567890123456789"
+                                   "\"}";
         if (x->method != HTTP_POST) return wrong_method(x, "POST");
         return http_respond(x, 201, "application/json", NULL, STR(body));
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `till audit`: the store's promises, one line each, beside the provider's own ledger when there is one to ask.
-#include "shell/commands.h"
 #include "base/json_in.h"
 #include "base/timetext.h"
 #include "port/clock.h"
+#include "shell/commands.h"
 #include "shell/flags.h"
 #include "shell/help.h"
 #include "shell/service.h"
@@ -39,7 +39,8 @@ static json_t *fetch(CURL *c, const char *url)
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, collect);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &body);
     json_t *root = NULL;
-    if (curl_easy_perform(c) == CURLE_OK && curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status == 200)
+    if (curl_easy_perform(c) == CURLE_OK && curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status == 200)
         root = json_read_object(buf_view(&body), &fault);
     buf_free(&body);
     return root;
@@ -76,7 +77,8 @@ static bool ledger_read(struct ledger *l, const char *base)
         const json_t *data = json_object_get(root, "data");
         const char *next = json_string_value(json_object_get(root, "next_cursor"));
         ok = json_is_array(data);
-        for (size_t i = 0; ok && i < json_array_size(data); i++) ok = trade_add(l, json_array_get(data, i));
+        for (size_t i = 0; ok && i < json_array_size(data); i++)
+            ok = trade_add(l, json_array_get(data, i));
         more = json_is_true(json_object_get(root, "has_more")) && next && strlen(next) < sizeof cursor;
         if (more) memcpy(cursor, next, strlen(next) + 1);
         json_decref(root);
@@ -130,11 +132,13 @@ static int audit(const char *path, const struct ledger *l, bool with_ledger, boo
         return 1;
     }
     bool broken = false;
-    for (int i = 0; i < n; i++) broken = broken || lines[i].verdict == AUDIT_BROKEN;
+    for (int i = 0; i < n; i++)
+        broken = broken || lines[i].verdict == AUDIT_BROKEN;
     if (as_json)
         print_json(lines, n, broken);
     else
-        for (int i = 0; i < n; i++) print_line(&lines[i]);
+        for (int i = 0; i < n; i++)
+            print_line(&lines[i]);
     return broken ? 1 : 0;
 }
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEYS_MAX 256
+#define KEYS_MAX       256
 #define NAME_MAX_BYTES 64
 
 struct api_key {
@@ -51,7 +51,8 @@ static bool hex_read(const char *hex, uint8_t out[32])
     if (strlen(hex) != 64) return false;
     for (int i = 0; i < 32; i++) {
         unsigned v;
-        if (strspn(hex + (size_t)2 * i, "0123456789abcdef") < 2 || sscanf(hex + (size_t)2 * i, "%2x", &v) != 1) return false;
+        if (strspn(hex + (size_t)2 * i, "0123456789abcdef") < 2 || sscanf(hex + (size_t)2 * i, "%2x", &v) != 1)
+            return false;
         out[i] = (uint8_t)v;
     }
     return true;
@@ -84,8 +85,8 @@ struct auth *auth_open(const char *path, char why[200])
             a->n++;
             continue;
         }
-        (void)snprintf(why, 200, "server.api_keys_file %s line %u: NAME SCOPE SHA256 expected, at most %d keys", path, number,
-                       KEYS_MAX);
+        (void)snprintf(why, 200, "server.api_keys_file %s line %u: NAME SCOPE SHA256 expected, at most %d keys", path,
+                       number, KEYS_MAX);
         (void)fclose(f);
         free(a);
         return NULL;

@@ -54,7 +54,8 @@ static void client_remove(struct client *c)
 {
     struct feed *f = c->feed;
     struct client **at = &f->clients;
-    while (*at != c) at = &(*at)->next;
+    while (*at != c)
+        at = &(*at)->next;
     *at = c->next;
     atomic_fetch_sub(&f->n_clients, 1);
     if (c->timer) http_timer_cancel(c->timer);
@@ -104,7 +105,8 @@ static void poll_answer(struct client *c, const struct event_row *rows, unsigned
     json_open(&w->out, '{');
     json_key(&w->out, "data");
     json_open(&w->out, '[');
-    for (unsigned i = 0; i < n; i++) present_event(w->shell, &rows[i], &w->out);
+    for (unsigned i = 0; i < n; i++)
+        present_event(w->shell, &rows[i], &w->out);
     json_close(&w->out, ']');
     json_key(&w->out, "has_more");
     json_bool(&w->out, has_more);
@@ -155,7 +157,8 @@ void feed_poll(struct worker *w, struct http_exchange *x)
     static const char *const known[] = {"after", "limit", "wait", NULL};
     int64_t limit = 50, wait_s = 0;
     uint64_t after = 0;
-    if (!params_only(x, known) || !param_int(x, "limit", 1, PAGE, &limit) || !param_int(x, "wait", 0, 60, &wait_s)) return;
+    if (!params_only(x, known) || !param_int(x, "limit", 1, PAGE, &limit) || !param_int(x, "wait", 0, 60, &wait_s))
+        return;
     if (!cursor_param(w, x, &after)) return;
     struct client *c = client_add(w, x, CLIENT_POLL);
     if (!c) return;
@@ -193,7 +196,8 @@ static void stream_look(struct client *c)
     while (n == PAGE) {
         if (!read_events(w, c->after_key, &rows, PAGE, &n)) return stream_end(c);
         struct buf frame = {0};
-        for (unsigned i = 0; i < n; i++) stream_frame(w, &rows[i], &frame);
+        for (unsigned i = 0; i < n; i++)
+            stream_frame(w, &rows[i], &frame);
         bool flows = n == 0 || (!frame.failed && http_stream_write(c->x, buf_view(&frame)));
         buf_free(&frame);
         if (n) c->after_key = rows[n - 1].key;
@@ -251,7 +255,8 @@ void feed_stream(struct worker *w, struct http_exchange *x)
     uint64_t after = 0;
     struct str last = http_header(x, "Last-Event-ID");
     bool from_now = str_eq(x->query, STR("after=latest")) && last.n == 0;
-    if (!from_now && (!params_only(x, known) || !cursor_param(w, x, &after) || !cursor_read(w, x, last, &after))) return;
+    if (!from_now && (!params_only(x, known) || !cursor_param(w, x, &after) || !cursor_read(w, x, last, &after)))
+        return;
     struct client *c = stream_begin(w, x, CLIENT_STREAM);
     if (!c) return;
     if (from_now) after = atomic_load(&w->shell->last_event_key);

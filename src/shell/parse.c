@@ -15,7 +15,8 @@ bool name_is_good(struct str s)
     for (size_t i = 0; i < s.n;) {
         unsigned char c = (unsigned char)s.p[i];
         size_t n = str_utf8_len((struct str){s.p + i, s.n - i});
-        if (n == 0 || c < 0x20 || c == 0x7f || c == '/' || (c == 0xc2 && (unsigned char)s.p[i + 1] < 0xa0)) return false;
+        if (n == 0 || c < 0x20 || c == 0x7f || c == '/' || (c == 0xc2 && (unsigned char)s.p[i + 1] < 0xa0))
+            return false;
         i += n;
     }
     return true;
@@ -25,7 +26,8 @@ bool is_json_type(const struct http_exchange *x)
 {
     struct str t = http_header(x, "Content-Type");
     // curl -d says it is a form when nothing else is said; refusing that would only annoy people who try things.
-    return t.n == 0 || str_starts(t, STR("application/json")) || str_starts(t, STR("application/x-www-form-urlencoded"));
+    return t.n == 0 || str_starts(t, STR("application/json")) ||
+           str_starts(t, STR("application/x-www-form-urlencoded"));
 }
 
 static bool fault_answer(struct http_exchange *x, const struct json_fault *f)
@@ -52,8 +54,8 @@ static void copy_into(struct arena *a, struct str *s)
     if (s->n) *s = arena_copy(a, *s);
 }
 
-static bool word_in(const struct json_in *in, const char *name, const char *(*name_of)(unsigned), unsigned from, unsigned n,
-                    unsigned *out)
+static bool word_in(const struct json_in *in, const char *name, const char *(*name_of)(unsigned), unsigned from,
+                    unsigned n, unsigned *out)
 {
     struct str word;
     if (!json_in_str(in, name, false, 32, &word)) return false;
@@ -128,7 +130,8 @@ static void lines_in(const struct json_in *in, const json_t *items, struct order
         json_in_str(&item, "sku", true, 256, &sku);
         json_in_int(&item, "quantity", true, 1, LINE_QUANTITY_MAX, &quantity);
         if (in->fault->code) return;
-        if (!name_is_good(sku)) json_in_fail(&item, "sku", "invalid_sku", "1 to 64 bytes, no control characters, no slash");
+        if (!name_is_good(sku))
+            json_in_fail(&item, "sku", "invalid_sku", "1 to 64 bytes, no control characters, no slash");
         if (!line_merge(wish, arena_copy(a, sku), quantity))
             json_in_fail(&item, "quantity", "out_of_range", "together more than %d of one sku", LINE_QUANTITY_MAX);
     }
@@ -156,8 +159,9 @@ static void metadata_in(const struct json_in *in, struct order_wish *wish, struc
 
 static void wish_in(const struct json_in *in, struct worker *w, struct api_request *q)
 {
-    static const char *const known[] = {"items",    "cart",       "channel", "buyer",    "pay_within", "policy",
-                                        "metadata", "merchant_order_no", "amount",  "currency", "subject", NULL};
+    static const char *const known[] = {"items",      "cart",     "channel",  "buyer",
+                                        "pay_within", "policy",   "metadata", "merchant_order_no",
+                                        "amount",     "currency", "subject",  NULL};
     struct order_wish *wish = &q->r.place;
     json_in_only(in, known);
     unsigned channel = CHANNEL_ANY, policy = w->shell->policy;
@@ -169,7 +173,8 @@ static void wish_in(const struct json_in *in, struct worker *w, struct api_reque
         json_in_fail(in, has_amount ? "amount" : "cart", "conflicting_fields", "give items, or a cart, or an amount");
     if (has_cart && !name_is_good(wish->cart))
         json_in_fail(in, "cart", "invalid_cart", "1 to 64 bytes, no control characters, no slash");
-    if (!has_items && !has_cart && !has_amount) json_in_fail(in, "items", "missing_field", "items, a cart or an amount");
+    if (!has_items && !has_cart && !has_amount)
+        json_in_fail(in, "items", "missing_field", "items, a cart or an amount");
     if (has_items) lines_in(in, items, wish, &q->arena);
     if (has_amount)
         amount_in(in, wish);

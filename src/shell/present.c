@@ -27,7 +27,8 @@ bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *
     return !out->failed;
 }
 
-static void present_payment(const struct shell *s, const struct order_doc *doc, enum payment_state state, struct buf *out)
+static void present_payment(const struct shell *s, const struct order_doc *doc, enum payment_state state,
+                            struct buf *out)
 {
     const struct payment *p = &doc->payment;
     char order_id[ID_TEXT_SIZE];

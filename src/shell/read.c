@@ -72,7 +72,8 @@ bool params_only(struct http_exchange *x, const char *const names[])
         const char *eq = memchr(pair.p, '=', pair.n);
         struct str name = {pair.p, eq ? (size_t)(eq - pair.p) : pair.n};
         bool known = name.n == 0;
-        for (unsigned i = 0; names[i]; i++) known = known || str_eq(name, str_of(names[i]));
+        for (unsigned i = 0; names[i]; i++)
+            known = known || str_eq(name, str_of(names[i]));
         if (!known) {
             http_problem(x, 400, "unknown_parameter", "this path does not take one of the parameters", NULL);
             return false;
@@ -147,7 +148,8 @@ void read_orders(struct worker *w, struct http_exchange *x)
     bool has_more = n > limit;
     if (has_more) n = limit;
     list_open(&w->out);
-    for (unsigned i = 0; i < n; i++) present_order(w->shell, &docs[i], false, &w->out);
+    for (unsigned i = 0; i < n; i++)
+        present_order(w->shell, &docs[i], false, &w->out);
     char last[ID_TEXT_SIZE] = "";
     if (n) id_format(w->shell->secret, "ord_", docs[n - 1].order.key, last);
     list_close(&w->out, has_more, str_of(last));
@@ -162,7 +164,8 @@ void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key)
     struct trace_row *rows = arena_take(&w->arena, TIMELINE_MAX * sizeof *rows);
     if (!rows || !w->reader->ops->timeline(w->reader, key, rows, TIMELINE_MAX, &n, &w->arena)) return read_failed(x);
     list_open(&w->out);
-    for (unsigned i = 0; i < n; i++) present_trace(&rows[i], &w->out);
+    for (unsigned i = 0; i < n; i++)
+        present_trace(&rows[i], &w->out);
     list_close(&w->out, false, STR(""));
     api_respond_json(x, 200, &w->out);
 }
@@ -179,11 +182,13 @@ void read_refunds(struct worker *w, struct http_exchange *x, uint64_t key)
     if (cursor.p && !id_parse(w->shell->secret, "ref_", cursor, &before)) return bad_cursor(x);
     if (!load_order(w, x, key, &doc)) return;
     struct refund *rows = arena_take(&w->arena, (limit + 1) * sizeof *rows);
-    if (!rows || !w->reader->ops->refunds(w->reader, key, before, rows, limit + 1, &n, &w->arena)) return read_failed(x);
+    if (!rows || !w->reader->ops->refunds(w->reader, key, before, rows, limit + 1, &n, &w->arena))
+        return read_failed(x);
     bool has_more = n > limit;
     if (has_more) n = limit;
     list_open(&w->out);
-    for (unsigned i = 0; i < n; i++) present_refund(w->shell, key, &rows[i], &w->out);
+    for (unsigned i = 0; i < n; i++)
+        present_refund(w->shell, key, &rows[i], &w->out);
     char last[ID_TEXT_SIZE] = "";
     if (n) id_format(w->shell->secret, "ref_", rows[n - 1].key, last);
     list_close(&w->out, has_more, str_of(last));
@@ -257,7 +262,8 @@ void read_skus(struct worker *w, struct http_exchange *x)
     bool has_more = n > limit;
     if (has_more) n = limit;
     list_open(&w->out);
-    for (unsigned i = 0; i < n; i++) present_sku(&rows[i], &w->out);
+    for (unsigned i = 0; i < n; i++)
+        present_sku(&rows[i], &w->out);
     list_close(&w->out, has_more, n ? hex_of(w, rows[n - 1].sku) : STR(""));
     api_respond_json(x, 200, &w->out);
 }
@@ -289,7 +295,8 @@ void read_ready(struct worker *w, struct http_exchange *x)
     bool ready = atomic_load(&s->is_ready) && !atomic_load(&s->is_stopping);
     struct str verbose;
     param(w, x, "verbose", &verbose);
-    if (x->query.n == 0) return http_respond(x, ready ? 200 : 503, "text/plain", NULL, ready ? STR("ok\n") : STR("not ready\n"));
+    if (x->query.n == 0)
+        return http_respond(x, ready ? 200 : 503, "text/plain", NULL, ready ? STR("ok\n") : STR("not ready\n"));
     json_open(&w->out, '{');
     json_key(&w->out, "ready");
     json_bool(&w->out, ready);
@@ -356,7 +363,8 @@ static void metrics_of_edge(struct shell *s, struct buf *b)
         [NOTICE_MALFORMED] = "malformed", [NOTICE_FORGED] = "forged", [NOTICE_FOREIGN] = "foreign"};
     metric(b, "till_notifications_refused_total", "counter", "Notifications that changed nothing, by verdict.");
     for (unsigned v = NOTICE_MALFORMED; v <= NOTICE_FOREIGN; v++)
-        buf_printf(b, "till_notifications_refused_total{verdict=\"%s\"} %llu\n", verdicts[v], count(&s->refused_notices[v]));
+        buf_printf(b, "till_notifications_refused_total{verdict=\"%s\"} %llu\n", verdicts[v],
+                   count(&s->refused_notices[v]));
     metric(b, "till_http_requests_total", "counter", "Requests received.");
     buf_printf(b, "till_http_requests_total %llu\n", count(&s->requests));
     metric(b, "till_http_connections", "gauge", "Connections open now.");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `till dev`, `till serve` and `till sandbox`: what runs until it is told to stop.
-#include "shell/commands.h"
 #include "base/log.h"
 #include "sandbox/sandbox.h"
+#include "shell/commands.h"
 #include "shell/help.h"
 #include "shell/service.h"
 #include <limits.h>

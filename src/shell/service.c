@@ -15,15 +15,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CALL_DEADLINE_MS  5000
-#define REPLY_WAIT_MS     3000
-#define CODE_MIN_LIFE_MS  60000
-#define CODE_MAX_LIFE_MS  (115 * 60 * INT64_C(1000)) // Alipay's ceiling is 2 h
-#define REFUND_QUERY_MS   10000
-#define TIDY_MS           1000
-#define STOP_GRACE_MS     5000
-#define CALLS_MAX         4096
-#define CALLS_IN_FLIGHT   64
+#define CALL_DEADLINE_MS 5000
+#define REPLY_WAIT_MS    3000
+#define CODE_MIN_LIFE_MS 60000
+#define CODE_MAX_LIFE_MS (115 * 60 * INT64_C(1000)) // Alipay's ceiling is 2 h
+#define REFUND_QUERY_MS  10000
+#define TIDY_MS          1000
+#define STOP_GRACE_MS    5000
+#define CALLS_MAX        4096
+#define CALLS_IN_FLIGHT  64
 
 struct service {
     const struct service_options *o;
@@ -179,8 +179,11 @@ static bool add_demo_catalogue(struct service *s)
         changes[i].kind = CHANGE_SKU_PUT;
         changes[i].at_ms = clock_now_ms(&s->clock);
         changes[i].with_stock = true;
-        changes[i].sku = (struct sku){.sku = str_of(demo[i].sku), .title = str_of(demo[i].title), .currency = STR("CNY"),
-                                      .price_fen = demo[i].price_fen, .stock = {.available = 100}};
+        changes[i].sku = (struct sku){.sku = str_of(demo[i].sku),
+                                      .title = str_of(demo[i].title),
+                                      .currency = STR("CNY"),
+                                      .price_fen = demo[i].price_fen,
+                                      .stock = {.available = 100}};
     }
     enum store_outcome outcome = s->store->ops->apply(s->store, changes, 3, &arena);
     arena_free(&arena);

@@ -57,7 +57,7 @@ struct api_request {
     struct request r;
     struct http_exchange *x; // NULL once the client went away; only its worker touches it
     struct worker *worker;
-    struct arena arena;      // what r points to
+    struct arena arena; // what r points to
     struct api_request *next_answered;
 };
 
@@ -114,8 +114,8 @@ void feed_free(struct feed *f);
 void feed_poll(struct worker *w, struct http_exchange *x);
 void feed_stream(struct worker *w, struct http_exchange *x);
 void feed_pay_stream(struct worker *w, struct http_exchange *x, uint64_t order_key);
-bool feed_closed(struct feed *f, struct http_exchange *x); // true: it was one of the feed's
-void feed_end(void *feed); // on the worker's thread: ends every poll and stream
+bool feed_closed(struct feed *f, struct http_exchange *x);     // true: it was one of the feed's
+void feed_end(void *feed);                                     // on the worker's thread: ends every poll and stream
 void feed_engine_events(void *shell, uint64_t last_event_key); // engine's thread
 
 // --- testclock.c

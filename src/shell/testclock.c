@@ -146,7 +146,8 @@ static void *run(void *arg)
     struct test_clock *t = arg;
     pthread_mutex_lock(&t->lock);
     for (;;) {
-        while (!t->is_stopping && t->advance_ms < 0) pthread_cond_wait(&t->bell, &t->lock);
+        while (!t->is_stopping && t->advance_ms < 0)
+            pthread_cond_wait(&t->bell, &t->lock);
         if (t->is_stopping) break;
         int64_t by_ms = t->advance_ms;
         t->advance_ms = -1;

@@ -287,11 +287,11 @@ static void keys_that_would_not_do_are_refused(void **state)
     for (int traditional = 0; traditional < 2; traditional++) { // neither may ask the terminal
         buf_clear(&b);
         bio = BIO_new(BIO_s_mem());
-        assert_int_equal(
-            traditional ? PEM_write_bio_PrivateKey_traditional(bio, good, EVP_aes_128_cbc(),
-                                                               (const unsigned char *)"pass", 4, NULL, NULL)
-                        : PEM_write_bio_PKCS8PrivateKey(bio, good, EVP_aes_128_cbc(), "pass", 4, NULL, NULL),
-            1);
+        assert_int_equal(traditional
+                             ? PEM_write_bio_PrivateKey_traditional(bio, good, EVP_aes_128_cbc(),
+                                                                    (const unsigned char *)"pass", 4, NULL, NULL)
+                             : PEM_write_bio_PKCS8PrivateKey(bio, good, EVP_aes_128_cbc(), "pass", 4, NULL, NULL),
+                         1);
         take_bio(bio, &b);
         assert_null(crypto_private_key_parse(buf_view(&b), why));
         assert_non_null(strstr(why, "passphrase"));
@@ -336,8 +336,7 @@ static void what_was_signed_verifies_and_nothing_else(void **state)
     assert_true(crypto_rsa2_verify(mine.public_key, data, buf_view(&signature)));
     assert_true(crypto_rsa2_verify(mine.private_key, data, buf_view(&signature)));
     assert_false(crypto_rsa2_verify(theirs.public_key, data, buf_view(&signature)));
-    assert_false(
-        crypto_rsa2_verify(mine.public_key, STR("app_id=1&amount=0.02&\xe6\x94\xaf"), buf_view(&signature)));
+    assert_false(crypto_rsa2_verify(mine.public_key, STR("app_id=1&amount=0.02&\xe6\x94\xaf"), buf_view(&signature)));
     assert_false(crypto_rsa2_verify(mine.public_key, (struct str){data.p, data.n - 1}, buf_view(&signature)));
     assert_false(crypto_rsa2_verify(mine.public_key, data, (struct str){0}));
     assert_false(crypto_rsa2_verify(mine.public_key, data, STR("AAAA")));

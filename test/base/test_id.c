@@ -139,8 +139,7 @@ static void every_single_character_change_is_refused(void **state)
             if ((char)c == good) continue;
             uint64_t key = 42;
             text[i] = (char)c;
-            if (id_parse(SECRET, "ord_", (struct str){text, n}, &key))
-                fail_msg("byte %d at %zu was accepted", c, i);
+            if (id_parse(SECRET, "ord_", (struct str){text, n}, &key)) fail_msg("byte %d at %zu was accepted", c, i);
             assert_int_equal(key, 42);
         }
         text[i] = good;

@@ -80,8 +80,7 @@ static void bad_texts_are_refused_by_name(void **state)
         memset(&fault, 'x', sizeof fault);
         json_t *root = json_read_object(table[i].text, &fault);
         if (root) fail_msg("row %zu was accepted: %.*s", i, (int)table[i].text.n, table[i].text.p);
-        if (strcmp(fault.code, table[i].code) != 0)
-            fail_msg("row %zu: %s, expected %s", i, fault.code, table[i].code);
+        if (strcmp(fault.code, table[i].code) != 0) fail_msg("row %zu: %s, expected %s", i, fault.code, table[i].code);
         assert_string_equal(fault.pointer, "");
         assert_true(strlen(fault.detail) > 0);
     }
@@ -140,9 +139,8 @@ static void depth_is_bounded(void **state)
 static void brackets_in_strings_are_not_depth(void **state)
 {
     (void)state;
-    json_t *root =
-        must_read(STR("{\"a\":\"[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[[[[[\\\\\",\"b\":[[],[],[],[],[],"
-                      "[],[],[],[],[],[],[],[],[],[],[],[],[]]}"));
+    json_t *root = must_read(STR("{\"a\":\"[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[[[[[[[[[[\\\\\",\"b\":[[],[],[],[],[],"
+                                 "[],[],[],[],[],[],[],[],[],[],[],[],[]]}"));
     json_decref(root);
 }
 
@@ -159,8 +157,7 @@ static void numbers_that_are_not_integers_are_refused_where_one_belongs(void **s
         json_t *root = json_read_object(buf_view(&b), &fault);
         assert_non_null(root);
         struct json_in in = {root, "", &fault};
-        if (json_in_int(&in, "amount", true, INT64_MIN, INT64_MAX, &v))
-            fail_msg("%s was accepted", values[i]);
+        if (json_in_int(&in, "amount", true, INT64_MIN, INT64_MAX, &v)) fail_msg("%s was accepted", values[i]);
         assert_string_equal(fault.code, "wrong_type");
         assert_string_equal(fault.pointer, "/amount");
         assert_int_equal(v, 42);
@@ -173,8 +170,8 @@ static void integers_are_exact_to_their_limits(void **state)
 {
     (void)state;
     struct json_fault fault = {0};
-    json_t *root = must_read(
-        STR("{\"a\":9223372036854775807,\"b\":-9223372036854775808,\"c\":9007199254740993,\"d\":-0}"));
+    json_t *root =
+        must_read(STR("{\"a\":9223372036854775807,\"b\":-9223372036854775808,\"c\":9007199254740993,\"d\":-0}"));
     struct json_in in = {root, "", &fault};
     int64_t v = 0;
     assert_true(json_in_int(&in, "a", true, INT64_MIN, INT64_MAX, &v));
@@ -343,8 +340,7 @@ static void pointers_are_escaped_as_rfc_6901_says(void **state)
 static void a_pointer_that_does_not_fit_ends_at_its_object(void **state)
 {
     (void)state;
-    static const char *const objects[] = {"", "/o",
-                                          "/oo"}; // of odd and even length: an escape takes two bytes
+    static const char *const objects[] = {"", "/o", "/oo"}; // of odd and even length: an escape takes two bytes
     for (size_t o = 0; o < sizeof objects / sizeof objects[0]; o++) {
         struct json_fault fault = {0};
         struct json_in in = {NULL, objects[o], &fault};
@@ -355,8 +351,7 @@ static void a_pointer_that_does_not_fit_ends_at_its_object(void **state)
             int at = snprintf(expected, sizeof expected, "%s/", objects[o]);
             for (size_t i = 0; i < n; i++)
                 memcpy(expected + at + 2 * i, "~1", 3);
-            if (strlen(expected) >= sizeof fault.pointer)
-                (void)snprintf(expected, sizeof expected, "%s", objects[o]);
+            if (strlen(expected) >= sizeof fault.pointer) (void)snprintf(expected, sizeof expected, "%s", objects[o]);
             fault.code = NULL;
             name[n] = 0;
             json_in_fail(&in, name, "x", "y");

@@ -58,8 +58,8 @@ static void stranger_bytes_are_escaped(void **state)
         {"\xe6\x94\xaf\xe4\xbb\x98 \xf0\x9f\x98\x80", "\xe6\x94\xaf\xe4\xbb\x98 \xf0\x9f\x98\x80"},
         {"\xc2\x9b"
          "31m",
-         "\\xc2\\x9b31m"},                          // CSI, as one character
-        {"\xc2\x85\xc2\xa0", "\\xc2\\x85\xc2\xa0"}, // NEL is one, the no-break space is not
+         "\\xc2\\x9b31m"},                                              // CSI, as one character
+        {"\xc2\x85\xc2\xa0", "\\xc2\\x85\xc2\xa0"},                     // NEL is one, the no-break space is not
         {"\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa8\\xe2\\x80\\xa9"}, // line and paragraph separator
         {"\xe2\x80\xae"
          "txt",
@@ -201,8 +201,7 @@ static void lines_of_several_threads_never_mix(void **state)
         *end = 0;
         char expected[64];
         assert_true(strlen(line) > HEAD_LEN + 11);
-        (void)snprintf(expected, sizeof expected, "thread who=%s end",
-                       names[(line[HEAD_LEN + 11] - 'a') & 3]);
+        (void)snprintf(expected, sizeof expected, "thread who=%s end", names[(line[HEAD_LEN + 11] - 'a') & 3]);
         assert_string_equal(line + HEAD_LEN, expected);
     }
     assert_int_equal(lines, 200);
@@ -211,12 +210,9 @@ static void lines_of_several_threads_never_mix(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stranger_bytes_are_escaped),
-        cmocka_unit_test(a_line_begins_with_time_level_and_area),
-        cmocka_unit_test(levels_below_the_least_are_silent),
-        cmocka_unit_test(long_lines_are_cut_between_characters),
-        cmocka_unit_test(a_line_that_just_fits_is_not_cut),
-        cmocka_unit_test(errno_survives),
+        cmocka_unit_test(stranger_bytes_are_escaped),         cmocka_unit_test(a_line_begins_with_time_level_and_area),
+        cmocka_unit_test(levels_below_the_least_are_silent),  cmocka_unit_test(long_lines_are_cut_between_characters),
+        cmocka_unit_test(a_line_that_just_fits_is_not_cut),   cmocka_unit_test(errno_survives),
         cmocka_unit_test(lines_of_several_threads_never_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,10 @@ static void load_one(struct world *w, struct want *x, struct arena *a)
     x->found = false;
     if (x->kind == WANT_SKU) {
         x->found = true;
-        x->sku = (struct sku){.sku = x->text, .title = STR("Title"), .currency = STR("CNY"), .price_fen = 100,
+        x->sku = (struct sku){.sku = x->text,
+                              .title = STR("Title"),
+                              .currency = STR("CNY"),
+                              .price_fen = 100,
                               .stock = {.available = w->available}};
     } else if (x->kind == WANT_IDEM) {
         x->found = w->has_idem && w->idem.scope.a == x->scope.a && w->idem.scope.b == x->scope.b;
@@ -45,7 +48,8 @@ static void load_one(struct world *w, struct want *x, struct arena *a)
 static bool fake_load(struct store *s, struct want *wants, unsigned n, struct arena *a)
 {
     struct world *w = (struct world *)s;
-    for (unsigned i = 0; i < n && !w->load_fails; i++) load_one(w, &wants[i], a);
+    for (unsigned i = 0; i < n && !w->load_fails; i++)
+        load_one(w, &wants[i], a);
     return !w->load_fails;
 }
 
@@ -55,7 +59,8 @@ static void store_order(struct world *w, const struct change *c)
     if (!o && w->n_orders < FAKE_ORDERS) o = &w->orders[w->n_orders++];
     if (!o) abort();
     o->bundle = *c->bundle;
-    for (unsigned p = 0; p < o->bundle.n_payments; p++) o->bundle.payment[p].code = STR("code");
+    for (unsigned p = 0; p < o->bundle.n_payments; p++)
+        o->bundle.payment[p].code = STR("code");
     (void)snprintf(o->subject, sizeof o->subject, "subject");
 }
 

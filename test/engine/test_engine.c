@@ -108,14 +108,16 @@ static void what_arrives_together_commits_together(void **state)
 {
     struct world *w = *state;
     struct request *r[100];
-    for (int i = 0; i < 100; i++) world_post(w, r[i] = place_request(CHANNEL_ANY));
+    for (int i = 0; i < 100; i++)
+        world_post(w, r[i] = place_request(CHANNEL_ANY));
     assert_int_equal(100, engine_backlog(w->engine));
     world_turn(w, 0);
     assert_int_equal(1, w->n_applied);
     assert_int_equal(100, w->n_changes);
     assert_int_equal(100, w->n_replies);
     assert_int_equal(0, engine_backlog(w->engine));
-    for (int i = 0; i < 100; i++) reply_free(r[i]);
+    for (int i = 0; i < 100; i++)
+        reply_free(r[i]);
 }
 
 static void an_order_takes_part_once_per_turn(void **state)
@@ -290,7 +292,8 @@ static struct request *keyed_place(uint64_t key, uint64_t body)
 static void a_repeated_key_is_in_progress_then_reused_then_replayed(void **state)
 {
     struct world *w = *state;
-    struct request *first = keyed_place(1, 1), *twin = keyed_place(1, 1), *other = keyed_place(1, 9), *later = keyed_place(1, 1);
+    struct request *first = keyed_place(1, 1), *twin = keyed_place(1, 1), *other = keyed_place(1, 9),
+                   *later = keyed_place(1, 1);
     world_post(w, first);
     world_post(w, twin);
     world_turn(w, 0);
@@ -344,10 +347,8 @@ static void a_start_owes_what_the_rows_owe(void **state)
     engine_free(next->engine);
     memcpy(next->orders, w->orders, sizeof *w->orders);
     next->n_orders = 1;
-    struct engine_options o = {.store = &next->store,
-                               .channels = {[CHANNEL_ALIPAY] = &next->channel},
-                               .rules = RULES,
-                               .reply_wait_ms = 3000};
+    struct engine_options o = {
+        .store = &next->store, .channels = {[CHANNEL_ALIPAY] = &next->channel}, .rules = RULES, .reply_wait_ms = 3000};
     char why[160];
     next->engine = engine_new(&o, why);
     next->now_ms = w->now_ms;
@@ -371,7 +372,8 @@ static void a_timer_whose_order_owes_nothing_now_writes_nothing(void **state)
     world_turn(w, 10);
     assert_int_equal(ORDER_PAID, w->orders[0].bundle.order.state);
     unsigned applied = w->n_applied, calls = w->n_calls;
-    for (int i = 0; i < 20; i++) world_turn(w, 60000);
+    for (int i = 0; i < 20; i++)
+        world_turn(w, 60000);
     assert_int_equal(applied, w->n_applied);
     assert_int_equal(calls, w->n_calls);
     assert_int_equal(TIME_NEVER, engine_next_ms(w->engine));
@@ -401,15 +403,18 @@ static void a_flood_of_deadlines_leaves_room_for_requests(void **state)
     struct world *w = *state;
     enum { N = 2000 };
     struct request *placed[N];
-    for (int i = 0; i < N; i++) world_post(w, placed[i] = place_request(CHANNEL_ANY));
-    while (engine_backlog(w->engine)) world_turn(w, 0);
+    for (int i = 0; i < N; i++)
+        world_post(w, placed[i] = place_request(CHANNEL_ANY));
+    while (engine_backlog(w->engine))
+        world_turn(w, 0);
     unsigned before = w->n_replies;
     struct request *r = place_request(CHANNEL_ANY);
     world_post(w, r);
     world_turn(w, 400000); // all of them are due
     assert_int_equal(before + 1, w->n_replies);
     assert_int_equal(w->now_ms - 100000, engine_next_ms(w->engine));
-    for (int i = 0; i < 20; i++) world_turn(w, 0);
+    for (int i = 0; i < 20; i++)
+        world_turn(w, 0);
     for (int i = 0; i < N; i++) {
         assert_int_equal(ORDER_CANCELLED, w->orders[i].bundle.order.state);
         reply_free(placed[i]);

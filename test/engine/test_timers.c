@@ -39,7 +39,8 @@ static void what_is_not_due_stays(void **state)
 static void equal_instants_come_in_key_order(void **state)
 {
     struct timer_entry e;
-    for (uint64_t k = 50; k > 0; k--) assert_true(timers_add(*state, 7, k));
+    for (uint64_t k = 50; k > 0; k--)
+        assert_true(timers_add(*state, 7, k));
     for (uint64_t k = 1; k <= 50; k++) {
         assert_true(timers_take(*state, 7, &e));
         assert_int_equal(k, e.order_key);
@@ -81,10 +82,8 @@ static void far_instants_do_not_wrap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(an_empty_one_has_nothing),
-        T(what_is_not_due_stays),
-        T(equal_instants_come_in_key_order),
-        T(many_come_out_sorted_whatever_the_order_they_went_in),
+        T(an_empty_one_has_nothing),         T(what_is_not_due_stays),
+        T(equal_instants_come_in_key_order), T(many_come_out_sorted_whatever_the_order_they_went_in),
         T(far_instants_do_not_wrap),
     };
     return cmocka_run_group_tests_name("timers", tests, NULL, NULL);

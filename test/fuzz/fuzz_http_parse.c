@@ -7,9 +7,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define require(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) abort();                                                                           \
+#define require(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) abort();                                                                                     \
     } while (0)
 
 struct run {
@@ -60,8 +60,7 @@ static void check_done(const struct run *r)
         const struct http_field *f = &p->fields[i];
         require(f->name_n > 0 && f->name + f->name_n <= p->body_at && f->value + f->value_n <= p->body_at);
         struct str name = {r->bytes + f->name, f->name_n};
-        require(!memchr(r->bytes + f->value, '\r', f->value_n) &&
-                !memchr(r->bytes + f->value, '\n', f->value_n) &&
+        require(!memchr(r->bytes + f->value, '\r', f->value_n) && !memchr(r->bytes + f->value, '\n', f->value_n) &&
                 !memchr(r->bytes + f->value, 0, f->value_n));
         lengths += http_same_name(name, STR("content-length"));
         codings += http_same_name(name, STR("transfer-encoding"));

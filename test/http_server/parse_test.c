@@ -49,12 +49,11 @@ static bool same_span(struct http_span a, struct http_span b)
 
 static bool same_head(const struct http_parser *a, const struct http_parser *b)
 {
-    return a->method == b->method && same_span(a->method_text, b->method_text) &&
-           same_span(a->target, b->target) && same_span(a->path, b->path) && same_span(a->query, b->query) &&
-           a->path_escaped == b->path_escaped && a->http10 == b->http10 && a->keep_alive == b->keep_alive &&
-           a->chunked == b->chunked && a->expect_continue == b->expect_continue && a->length == b->length &&
-           a->body_at == b->body_at && a->n_fields == b->n_fields &&
-           memcmp(a->fields, b->fields, a->n_fields * sizeof a->fields[0]) == 0;
+    return a->method == b->method && same_span(a->method_text, b->method_text) && same_span(a->target, b->target) &&
+           same_span(a->path, b->path) && same_span(a->query, b->query) && a->path_escaped == b->path_escaped &&
+           a->http10 == b->http10 && a->keep_alive == b->keep_alive && a->chunked == b->chunked &&
+           a->expect_continue == b->expect_continue && a->length == b->length && a->body_at == b->body_at &&
+           a->n_fields == b->n_fields && memcmp(a->fields, b->fields, a->n_fields * sizeof a->fields[0]) == 0;
 }
 
 static void assert_same(const struct outcome *whole, const struct outcome *other, bool compact)
@@ -67,8 +66,7 @@ static void assert_same(const struct outcome *whole, const struct outcome *other
     if (!compact) assert_int_equal(whole->p.pos, other->p.pos);
     assert_int_equal(whole->p.body_n, other->p.body_n);
     if (whole->result == HTTP_PARSE_DONE && whole->p.body_n)
-        assert_memory_equal(whole->bytes + whole->p.body_at, other->bytes + other->p.body_at,
-                            whole->p.body_n);
+        assert_memory_equal(whole->bytes + whole->p.body_at, other->bytes + other->p.body_at, whole->p.body_n);
 }
 
 static void check_feed(const struct outcome *whole, struct str in, size_t cut, bool compact)
@@ -105,12 +103,12 @@ struct wire_case {
     struct str in;
 };
 
-#define CASE(what, literal)                                                                                  \
-    {                                                                                                        \
-        what,                                                                                                \
-        {                                                                                                    \
-            literal, sizeof(literal) - 1                                                                     \
-        }                                                                                                    \
+#define CASE(what, literal)                                                                                            \
+    {                                                                                                                  \
+        what,                                                                                                          \
+        {                                                                                                              \
+            literal, sizeof(literal) - 1                                                                               \
+        }                                                                                                              \
     }
 
 static void check_all(const struct wire_case *cases, size_t n, int status)
@@ -135,8 +133,7 @@ static void malformed_is_refused_with_400(void **state)
         CASE("quoted chunked", POST "Transfer-Encoding: \"chunked\"\r\n\r\n"),
         CASE("empty coding", POST "Transfer-Encoding:\r\n\r\n"),
         CASE("two codings", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        CASE("two codings, one good",
-             POST "Transfer-Encoding: chunked\r\nTransfer-encoding: cow\r\n\r\n0\r\n\r\n"),
+        CASE("two codings, one good", POST "Transfer-Encoding: chunked\r\nTransfer-encoding: cow\r\n\r\n0\r\n\r\n"),
         CASE("vertical tab before chunked", POST "Transfer-Encoding: \x0b"
                                                  "chunked\r\n\r\n"),
         CASE("space before the coding's colon", POST "Transfer-Encoding : chunked\r\n\r\n"),
@@ -336,9 +333,8 @@ static void methods_are_known_by_exact_name(void **state)
     static const struct {
         const char *name;
         enum http_method method;
-    } cases[] = {{"GET", HTTP_GET},   {"HEAD", HTTP_HEAD},     {"POST", HTTP_POST},
-                 {"PUT", HTTP_PUT},   {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS},
-                 {"get", HTTP_OTHER}, {"GETS", HTTP_OTHER}};
+    } cases[] = {{"GET", HTTP_GET},       {"HEAD", HTTP_HEAD},       {"POST", HTTP_POST}, {"PUT", HTTP_PUT},
+                 {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}, {"get", HTTP_OTHER}, {"GETS", HTTP_OTHER}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char in[100];
         int n = snprintf(in, sizeof in, "%s / HTTP/1.1\r\nHost: a\r\n\r\n", cases[i].name);
@@ -512,8 +508,7 @@ static void body_limit(void **state)
     assert_int_equal(body_of(HTTP_BODY_MAX - 1), 200);
     assert_int_equal(body_of(HTTP_BODY_MAX), 200);
     assert_int_equal(body_of(HTTP_BODY_MAX + 1), 413);
-    assert_int_equal(status_of(STR(POST "Content-Length: 99999999999999999999999999999999999999\r\n\r\n")),
-                     413);
+    assert_int_equal(status_of(STR(POST "Content-Length: 99999999999999999999999999999999999999\r\n\r\n")), 413);
     assert_int_equal(status_of(STR(POST "Content-Length: 18446744073709551617\r\n\r\n")), 413);
     assert_int_equal(status_of(STR(POST "Content-Length: 4294967297\r\n\r\n")), 413);
 }

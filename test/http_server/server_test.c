@@ -27,8 +27,8 @@ static void answers_come_in_request_order_though_given_in_another(void **state)
     let_go(&f, 1);
     assert_true(client_silent(fd, 50));
     let_go(&f, 0);
-    client_expect(fd, HELD("0", "6")
-                          HELD("1", "6") "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n/now?x" HELD("2", "6"));
+    client_expect(fd,
+                  HELD("0", "6") HELD("1", "6") "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n/now?x" HELD("2", "6"));
     assert_int_equal(atomic_load(&f.n_closed), 0);
     close(fd);
     fixture_close(&f);
@@ -149,8 +149,7 @@ static void expect_limit(enum conn_phase phase, const char *say, const char *sta
 static void slow_clients_meet_their_limits(void **state)
 {
     (void)state;
-    expect_limit(PHASE_HEAD, "GET / HTTP/1.1\r\nHo", "HTTP/1.1 408 Request Timeout\r\n",
-                 "\"request_timeout\"");
+    expect_limit(PHASE_HEAD, "GET / HTTP/1.1\r\nHo", "HTTP/1.1 408 Request Timeout\r\n", "\"request_timeout\"");
     expect_limit(PHASE_BODY, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe", "HTTP/1.1 408 ",
                  "\"request_timeout\"");
     expect_limit(PHASE_FRESH, "", "", "");
@@ -278,20 +277,18 @@ static void connections_are_kept_or_closed_as_asked(void **state)
     (void)state;
     check_dialogue("GET /now HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET("/now"),
                    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n/now", true);
-    check_dialogue("GET /now HTTP/1.0\r\n\r\n",
-                   "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n/now", true);
+    check_dialogue("GET /now HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n/now",
+                   true);
     check_dialogue("GET /now HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
                    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: keep-alive\r\n\r\n/now", false);
-    check_dialogue(GET("/last") GET("/hold"),
-                   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", true);
-    check_dialogue(GET("http://other/now"), "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nhttp://other/now",
-                   false);
+    check_dialogue(GET("/last") GET("/hold"), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                   true);
+    check_dialogue(GET("http://other/now"), "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\nhttp://other/now", false);
     check_dialogue(GET("/%6eow"), "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n/%6eow", false);
-    check_dialogue(
-        "GET /head?X-one HTTP/1.1\r\nHost: a\r\nX-On: 1\r\nx-ONE:  two \r\n\r\n" GET("/head?absent"),
-        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"
-        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        false);
+    check_dialogue("GET /head?X-one HTTP/1.1\r\nHost: a\r\nX-On: 1\r\nx-ONE:  two \r\n\r\n" GET("/head?absent"),
+                   "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo"
+                   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                   false);
 }
 
 static void expectations_are_answered_in_order(void **state)
@@ -300,17 +297,14 @@ static void expectations_are_answered_in_order(void **state)
     struct fixture f;
     fixture_open(&f, &usual);
     int fd = client_open(&f);
-    client_say(
-        fd,
-        GET("/hold") "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    client_say(fd, GET("/hold") "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     wait_count(&f.n_held, 1);
     assert_true(client_silent(fd, 50));
     let_go(&f, 0);
     client_expect(fd, HELD("0", "6") "HTTP/1.1 100 Continue\r\n\r\n");
     client_say(fd, "hello");
-    client_expect(
-        fd,
-        "HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nX-More: yes\r\n\r\nhello");
+    client_expect(fd,
+                  "HTTP/1.1 201 Created\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nX-More: yes\r\n\r\nhello");
     // Who begins to send the body at once needs no invitation.
     client_say(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nx");
     assert_true(client_silent(fd, 50));
@@ -330,8 +324,7 @@ static void faults_are_answered_after_what_came_before(void **state)
     wait_count(&f.n_held, 1);
     assert_true(client_silent(fd, 50));
     let_go(&f, 0);
-    client_expect(fd,
-                  HELD("0", "6") "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n");
+    client_expect(fd, HELD("0", "6") "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n");
     struct buf got = client_rest(fd);
     assert_non_null(strstr(got.p, "Connection: close\r\n"));
     assert_non_null(strstr(got.p, "\"status\":400"));
@@ -439,8 +432,8 @@ static void streams_are_chunked_and_flushed(void **state)
                  "9\r\ndata: 1\n\n\r\n10\r\ndata: 22222222\n\n\r\n",
                  "0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n/now");
     check_stream("HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n" GET("/now"),
-                 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
-                 "", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n/now");
+                 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", "",
+                 "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n/now");
     check_stream("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
                  "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n",
                  "data: 1\n\ndata: 22222222\n\n", "");

@@ -280,10 +280,9 @@ static void problems_have_their_members(void **state)
     struct buf out = {0};
     http_problem_json(&out, 422, "unknown_sku", "No \"such\" thing.", "/items/0/sku");
     buf_char(&out, 0);
-    assert_string_equal(
-        out.p,
-        "{\"type\":\"about:blank\",\"title\":\"Unprocessable Content\",\"status\":422,"
-        "\"detail\":\"No \\\"such\\\" thing.\",\"code\":\"unknown_sku\",\"pointer\":\"/items/0/sku\"}");
+    assert_string_equal(out.p,
+                        "{\"type\":\"about:blank\",\"title\":\"Unprocessable Content\",\"status\":422,"
+                        "\"detail\":\"No \\\"such\\\" thing.\",\"code\":\"unknown_sku\",\"pointer\":\"/items/0/sku\"}");
     buf_clear(&out);
     http_problem_json(&out, 404, "not_found", "x", "");
     buf_char(&out, 0);
