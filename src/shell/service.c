@@ -143,6 +143,20 @@ static bool open_dev(struct service *s)
     return default_key(s, "store.url", "sqlite:%s/till.db", dir) && open_sandbox(s);
 }
 
+// `till serve --test-clock`: the offset is kept beside the store, and a sandbox elsewhere moves along.
+static bool open_test_clock(struct service *s)
+{
+    char why[200] = "out of memory", path[PATH_MAX];
+    const char *store = store_path(s->config->store.url, why);
+    if (!store) return fail(s, "%s", why);
+    if (!make_dir_of(store)) return fail(s, "cannot make the directory of %s: %s", store, strerror(errno));
+    (void)snprintf(path, sizeof path, "%s-clock", store);
+    s->shell.test_clock = test_clock_new(&s->shell, path, why);
+    if (!s->shell.test_clock) return fail(s, "%s", why);
+    if (config_has_alipay(s->config)) test_clock_follow(s->shell.test_clock, s->config->alipay.gateway);
+    return true;
+}
+
 // --- Store and engine
 
 static bool open_store(struct service *s)
@@ -365,6 +379,7 @@ static bool open_all(struct service *s)
     if (s->o->is_dev && !open_dev(s)) return false;
     s->shell.sandbox = s->sandbox;
     if (!config_check(s->config, s->why)) return false;
+    if (s->o->test_clock && !s->o->is_dev && !open_test_clock(s)) return false;
     return open_auth(s) && open_http(s) && open_store(s) && open_workers(s) && fill_catalogue(s) && open_channels(s) &&
            open_engine(s) && start_threads(s);
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/timetext.h"
 #include "sandbox/sandbox.h"
+#include "shell/remote_clock.h"
 #include "shell/shell.h"
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,7 +20,8 @@
 
 struct test_clock {
     struct shell *shell;
-    char path[512]; // where the offset is kept; "" for nowhere
+    struct remote_clock *remote; // of a sandbox in another process; NULL: none. The clock's own thread uses it
+    char path[512];              // where the offset is kept; "" for nowhere
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t bell;
@@ -73,10 +75,22 @@ static int64_t next_due_ms(const struct shell *s)
     return next_ms;
 }
 
-static bool is_quiet(const struct shell *s)
+// Both sides have nothing to do at this instant.
+static bool is_quiet_here(const struct shell *s)
 {
     return engine_is_idle(s->engine) && (!s->sandbox || sandbox_idle(s->sandbox)) &&
            next_due_ms(s) > clock_now_ms(s->clock);
+}
+
+static bool is_quiet(struct test_clock *t, int64_t *next_ms)
+{
+    struct remote_time other;
+    *next_ms = next_due_ms(t->shell);
+    if (!is_quiet_here(t->shell)) return false;
+    if (!t->remote) return true;
+    if (!remote_clock_read(t->remote, &other)) return false;
+    if (other.next_due_ms < *next_ms) *next_ms = other.next_due_ms;
+    return other.is_idle && other.next_due_ms > other.now_ms;
 }
 
 static void wake_all(struct shell *s)
@@ -87,12 +101,12 @@ static void wake_all(struct shell *s)
 
 // What is due now, and all that follows from it, is done. Quiet must hold several times in a row, because a
 // notification on its way is for a moment in nobody's books.
-static bool settle(struct test_clock *t, int64_t until_real_ms)
+static bool settle(struct test_clock *t, int64_t until_real_ms, int64_t *next_ms)
 {
     unsigned quiet = 0;
     while (quiet < 3) {
         if (clock_real_ms() > until_real_ms || t->is_stopping) return false;
-        quiet = is_quiet(t->shell) ? quiet + 1 : 0;
+        quiet = is_quiet(t, next_ms) ? quiet + 1 : 0;
         if (quiet < 3) usleep(300);
     }
     return true;
@@ -104,21 +118,22 @@ static void move_to(struct test_clock *t, int64_t instant_ms)
     int64_t by_ms = instant_ms - clock_now_ms(c);
     if (by_ms > 0) atomic_fetch_add(&c->offset_ms, by_ms);
     wake_all(t->shell);
+    // What falls due over there is visited there; that it was heard here is waited for by settle().
+    if (by_ms > 0 && t->remote) (void)remote_clock_advance(t->remote, by_ms);
 }
 
 static bool advance(struct test_clock *t, int64_t by_ms)
 {
     int64_t target_ms = clock_now_ms(t->shell->clock) + by_ms;
     int64_t until_real_ms = clock_real_ms() + SETTLE_MAX_MS;
-    bool settled = settle(t, until_real_ms);
-    while (settled) {
-        int64_t next_ms = next_due_ms(t->shell);
-        if (next_ms >= target_ms) break;
+    int64_t next_ms = INT64_MAX;
+    bool settled = settle(t, until_real_ms, &next_ms);
+    while (settled && next_ms < target_ms) {
         move_to(t, next_ms);
-        settled = settle(t, until_real_ms);
+        settled = settle(t, until_real_ms, &next_ms);
     }
     move_to(t, target_ms);
-    return settle(t, until_real_ms) && settled;
+    return settle(t, until_real_ms, &next_ms) && settled;
 }
 
 static void answer(void *arg)
@@ -170,7 +185,7 @@ void test_clock_get(struct worker *w, struct http_exchange *x)
     json_open(&w->out, '{');
     json_ktime(&w->out, "now", clock_now_ms(w->shell->clock));
     json_key(&w->out, "settled");
-    json_bool(&w->out, is_quiet(w->shell));
+    json_bool(&w->out, is_quiet_here(w->shell));
     json_close(&w->out, '}');
     api_respond_json(x, 200, &w->out);
 }
@@ -232,6 +247,15 @@ struct test_clock *test_clock_new(struct shell *s, const char *offset_path, char
     return NULL;
 }
 
+void test_clock_follow(struct test_clock *t, const char *gateway)
+{
+    struct remote_time other;
+    t->remote = remote_clock_open(gateway);
+    if (!t->remote || !remote_clock_read(t->remote, &other)) return;
+    int64_t behind_ms = other.now_ms - clock_now_ms(t->shell->clock);
+    if (behind_ms > 0) atomic_fetch_add(&t->shell->clock->offset_ms, behind_ms);
+}
+
 void test_clock_free(struct test_clock *t)
 {
     if (!t) return;
@@ -242,5 +266,6 @@ void test_clock_free(struct test_clock *t)
     pthread_join(t->thread, NULL);
     pthread_cond_destroy(&t->bell);
     pthread_mutex_destroy(&t->lock);
+    remote_clock_free(t->remote);
     free(t);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Explores every state one order with one attempt can reach, breadth first, over an abstract outside world
-// that may say anything at any time: each kind of answer, notices, the timer, the buyer, the merchant. Breaks
-// off with the name of the law that does not hold. Checked on every edge: order_laws.h and the stock's own
+// Explores every state one order can reach, breadth first, over an abstract outside world that may say anything at
+// any time about its first attempt: each kind of answer, notices, the timer, the buyer, the merchant. (Attempts that
+// follow it are asked for and grow old; only the truth is told of them.) Breaks off with the name of the law that does not hold. Checked on every edge: order_laws.h and the stock's own
 // arithmetic (so no move comes twice); in every state: that a provider which now tells the truth brings the
 // order to its end.
 //
@@ -58,7 +58,7 @@ static int64_t at_most(int64_t v, int64_t max)
     return v < max ? v : max;
 }
 
-#define KEY_SIZE 64
+#define KEY_SIZE 160
 static void node_key(const struct node *n, unsigned char key[KEY_SIZE])
 {
     const struct order *o = &n->b.order;
@@ -242,6 +242,11 @@ static void visit_answers(unsigned from, enum call_method m, enum outcome o, enu
         };
         e.stock_is_short = i == 2;
         if (m != CALL_REFUND && m != CALL_REFUND_QUERY) visit(from, e, fact_name(f));
+        if (m == CALL_QUERY && i == 0) {
+            e.answer.on_demand = true;
+            visit(from, e, "an answer on demand");
+            e.answer.on_demand = false;
+        }
         for (unsigned k = 0; k < n->b.n_refunds && (m == CALL_REFUND || m == CALL_REFUND_QUERY); k++) {
             e.answer.refund_key = nodes[from].b.refund[k].key;
             visit(from, e, fact_name(f));

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever comes in, broken, huge, foreign or malicious: a clear problem, no state changed, no log entry forged."""
 import base64
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -266,6 +269,16 @@ class BadInput(Case):
             with self.subTest(data[:60]):
                 out = raw(self.till.url, data, timeout=2)
                 self.assertNotRegex(out[:12], rb"^HTTP/1\.[01] (2|500)")
+
+    def test_two_hundred_silent_callers_stand_in_nobody_s_way(self):
+        port = int(self.till.url.rsplit(":", 1)[1])
+        with contextlib.ExitStack() as stack:
+            for i in range(200):
+                s = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+                s.sendall((b"", b"GET /v1/sk", b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")[i % 3])
+            begin = time.monotonic()
+            self.assertEqual(self.till.call("GET", f"/v1/skus/{self.item}").status, 200)
+            self.assertLess(time.monotonic() - begin, 1.0)
 
     def test_no_request_is_smuggled_behind_another(self):
         sku = name("canary")

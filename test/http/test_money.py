@@ -110,6 +110,20 @@ class Refunds(MoneyCase):
         self.assertEqual(self.till.ledger()["refunded"], before + 70)
         self.assert_books_balance()
 
+    def test_a_refund_that_times_out_is_paid_out_once(self):
+        order = self.paid()
+        before = self.till.ledger()["refunded"]
+        self.till.faults(gateway={"timeout": 1})
+        self.addCleanup(self.till.no_faults)
+        self.assertEqual(self.refund(order, amount=70).status, 201)
+        time.sleep(0.3)
+        self.till.no_faults()
+        self.settle("30m")
+        self.until_refunded(order, 70)
+        self.assertEqual(self.till.ledger()["refunded"], before + 70)
+        self.assertEqual(len(self.till.refunds(order["id"])), 1)
+        self.assert_books_balance()
+
     def test_a_refund_while_the_provider_is_away_waits_for_it(self):
         order = self.paid()
         before = self.till.ledger()["refunded"]
@@ -246,6 +260,17 @@ class Payments(MoneyCase):
         self.till.scan_and_pay(order)
         self.till.until(order["id"], "paid", 1.5)
         self.assert_lived_well(order["id"])
+
+    def test_a_code_asked_for_in_vain_is_asked_for_again(self):
+        self.till.faults(gateway={"timeout": 1})
+        order = self.till.place(self.till.sku(), 2)
+        self.assertEqual(order["state"], "placed")
+        self.till.no_faults()
+        self.settle("20s")
+        order = wait_for(lambda: (lambda o: o if o["state"] == "awaiting_payment" else None)(self.till.order(order["id"])), 10, "the code")
+        self.till.scan_and_pay(order)
+        self.till.until(order["id"], "paid", 1.5)
+        self.assert_books_balance()
 
     def test_a_slow_provider_delays_the_answer_by_three_seconds_at_most(self):
         self.till.faults(gateway={"delay_ms": [4500, 4500]})

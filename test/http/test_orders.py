@@ -271,6 +271,46 @@ class Orders(Case):
             self.assertEqual(self.till.call("GET", path).status, 200, path)
 
 
+class Asking(Case):
+    FLAGS = ("--checkback.schedule", "fixed")
+
+    def calls(self):
+        return self.till.ledger()["calls"]["alipay"]
+
+    def test_fixed_asks_at_every_interval(self):
+        self.till.place(self.till.sku(), 1, policy="poll")
+        before = self.calls()
+        self.till.advance("20s")
+        self.assertEqual(self.calls(), before, "nothing before the first check")
+        self.till.advance("255s")  # 30, 60, ... 270
+        self.assertEqual(self.calls() - before, 9)
+
+    def test_delay_asks_only_at_the_end_of_the_window(self):
+        order = self.till.place(self.till.sku(), 1, policy="delay")
+        before = self.calls()
+        self.till.advance("295s")
+        self.assertEqual(self.calls(), before)
+        self.till.advance("40s")
+        self.assertGreater(self.calls(), before)
+        self.assertEqual(self.till.order(order["id"])["state"], "cancelled")
+
+
+class AskingWithALimit(Case):
+    FLAGS = ("--checkback.schedule", "fixed", "--checkback.max", "3")
+
+    def test_the_last_unpaid_answer_ends_the_window(self):
+        for policy in ("poll", "reverse", "forward"):
+            with self.subTest(policy):
+                order = self.till.place(self.till.sku(), 1, policy=policy, pay_within=1200)
+                self.till.scan(order["payment"]["qr_code"])
+                self.till.advance("65s")
+                self.assertEqual(self.till.order(order["id"])["state"], "awaiting_payment")
+                self.till.advance("40s")
+                after = self.till.order(order["id"])
+                self.assertEqual((after["state"], after.get("reason")), ("cancelled", "timeout"))
+                self.assert_lived_well(order["id"])
+
+
 class Cancelling(Case):
     def cancel(self, order, **body):
         return self.till.good("POST", f"/v1/orders/{order['id']}/cancel", body, (200,))

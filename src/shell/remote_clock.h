@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The test clock of a sandbox in another process, named by a gateway address: `till serve --test-clock` moves it along.
+#ifndef TILL_SHELL_REMOTE_CLOCK_H
+#define TILL_SHELL_REMOTE_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct remote_clock;
+
+// Of the server that serves `gateway` ("http://127.0.0.1:8081/gateway.do"). NULL when that is not plain http on a
+// loopback address, or nobody there has a test clock: then there is none to move. One thread may use it.
+struct remote_clock *remote_clock_open(const char *gateway);
+void remote_clock_free(struct remote_clock *r); // NULL allowed
+
+struct remote_time {
+    int64_t now_ms;
+    int64_t next_due_ms; // INT64_MAX: nothing
+    bool is_idle;
+};
+bool remote_clock_read(struct remote_clock *r, struct remote_time *out);
+bool remote_clock_advance(struct remote_clock *r, int64_t by_ms); // false: not heard, or not settled
+
+#endif
