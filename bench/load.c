@@ -22,6 +22,7 @@ struct connection {
     uint64_t sent_us, index;
     struct buf out;
     size_t out_at;
+    bool is_stuck; // waits for room to send
     char in[INPUT_MAX];
     size_t in_n;
 };
@@ -131,10 +132,16 @@ static bool flush(struct runner *r, struct connection *c)
         ssize_t n = send(c->fd, c->out.p + c->out_at, c->out.n - c->out_at, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN) {
             struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
+            c->is_stuck = true;
             return epoll_ctl(r->epoll, EPOLL_CTL_MOD, c->fd, &ev) == 0;
         }
         if (n <= 0) return false;
         c->out_at += (size_t)n;
+    }
+    if (c->is_stuck) {
+        struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+        c->is_stuck = false;
+        return epoll_ctl(r->epoll, EPOLL_CTL_MOD, c->fd, &ev) == 0;
     }
     return true;
 }
@@ -159,16 +166,21 @@ static void note_error(struct load *l, int status, struct str body)
                    body.p);
 }
 
+// One more is over, well or not: after the warm-up the counted part begins.
+static void count_end(struct runner *r)
+{
+    if (++r->answered != r->l->warm_up) return;
+    r->begin_us = now_us();
+    if (r->l->warm) r->l->warm(r->l->ctx);
+}
+
 static void count_answer(struct runner *r, struct connection *c, int status, struct str body)
 {
     struct load *l = r->l;
-    r->answered++;
-    if (r->answered == l->warm_up) {
-        r->begin_us = now_us();
-        if (l->warm) l->warm(l->ctx);
-    }
-    if (status < 200 || status > 299) note_error(l, status, body);
-    if (c->index >= l->warm_up) histogram_add(&l->latency, now_us() - c->sent_us);
+    bool good = status >= 200 && status <= 299;
+    if (!good) note_error(l, status, body);
+    if (good && c->index >= l->warm_up) histogram_add(&l->latency, now_us() - c->sent_us);
+    count_end(r);
 }
 
 static bool receive(struct runner *r, struct connection *c)
@@ -222,7 +234,7 @@ static void drop(struct runner *r, struct connection *c)
     close(c->fd);
     c->fd = -1;
     r->alive--;
-    r->answered++; // what was under way is lost; the rest is done by the others
+    count_end(r); // what was under way is lost; the rest is done by the others
 }
 
 static bool loop(struct runner *r)
@@ -230,7 +242,8 @@ static bool loop(struct runner *r)
     struct epoll_event events[EVENTS];
     while (r->answered < r->l->warm_up + r->l->operations) {
         int n = epoll_wait(r->epoll, events, EVENTS, STALL_MS);
-        if ((n <= 0 && errno != EINTR) || r->alive == 0) return false;
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0 || r->alive == 0) return false;
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             bool ok = (events[i].events & EPOLLOUT) == 0 || flush(r, c);

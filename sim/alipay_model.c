@@ -37,7 +37,9 @@ static struct trade *trade_make(struct ledger *l, const struct call *c)
     struct trade *t = trade_find(l, c->payment_key);
     if (t || l->n_trades == TRADES_MAX) return t;
     t = &l->trades[l->n_trades++];
-    *t = (struct trade){.payment_key = c->payment_key, .order_key = c->order_key, .amount_fen = c->amount_fen,
+    *t = (struct trade){.payment_key = c->payment_key,
+                        .order_key = c->order_key,
+                        .amount_fen = c->amount_fen,
                         .expires_ms = c->expires_ms};
     return t;
 }
@@ -51,7 +53,7 @@ static struct ledger_refund *refund_find(struct ledger *l, uint64_t number_key, 
 
 static bool is_past_its_time(const struct ledger *l, const struct trade *t)
 {
-    return l->w->now_ms >= t->expires_ms + l->w->c.lag_ms;
+    return !t->stubborn && l->w->now_ms >= t->expires_ms + l->w->c.lag_ms;
 }
 
 // A trade that was scanned and not paid in time closes by itself.
@@ -68,15 +70,16 @@ bool trade_can_be_paid(const struct ledger *l, const struct trade *t)
     return t->code_ms > 0 && !t->killed && open && !is_past_its_time(l, t);
 }
 
-// Index of the flight behind a slot that is in use: every call under way has `left` > 0.
-bool create_is_under_way(const struct ledger *l, uint64_t order_key)
+// Every call under way has happenings left.
+bool create_is_under_way(struct ledger *l, uint64_t order_key)
 {
     for (unsigned i = 0; i < FLIGHTS_MAX && l->in_flight; i++) {
         const struct flight *f = &flights[i];
         bool will_come = f->left && !f->carried_out && f->fate != FATE_LOST && f->fate != FATE_ERROR_BEFORE;
-        if (will_come && f->call.method == CALL_CREATE && f->call.order_key == order_key &&
-            f->arrives_ms < f->call.expires_ms)
-            return true;
+        if (!will_come || f->call.method != CALL_CREATE || f->call.order_key != order_key) continue;
+        const struct trade *t = trade_find(l, f->call.payment_key);
+        bool is_over = t && (t->state == TRADE_PAID || t->state == TRADE_CLOSED); // its number makes no other code
+        if (!is_over && f->arrives_ms < f->call.expires_ms) return true;
     }
     return false;
 }
@@ -91,8 +94,7 @@ bool refund_is_under_way(const struct ledger *l)
 // --- Notifications
 
 enum notice_kind { TELL_WAITING, TELL_PAID, TELL_CLOSED, TELL_REFUNDED, TELL_STRANGE };
-static const int64_t NOTICE_AFTER_MS[] = {0,       240000,  600000,   600000,
-                                          3600000, 7200000, 21600000, 54000000};
+static const int64_t NOTICE_AFTER_MS[] = {0, 240000, 600000, 600000, 3600000, 7200000, 21600000, 54000000};
 #define NOTICE_TRIES (sizeof NOTICE_AFTER_MS / sizeof NOTICE_AFTER_MS[0])
 
 // What is sent along with a notification: trade, kind, attempt. A copy that the network made is not sent again.
@@ -112,8 +114,11 @@ static void notice_arrives(struct world *w, struct happening *h)
     struct ledger *l = w->ledger;
     struct trade *t = &l->trades[token_trade(h->a)];
     enum notice_kind kind = (enum notice_kind)(h->a >> 8 & 0xff);
-    struct notice n = {.answer = {.payment_key = t->payment_key, .channel = CHANNEL_ALIPAY, .method = CALL_NONE,
-                                  .outcome = OUTCOME_DONE, .asked_ms = w->now_ms}};
+    struct notice n = {.answer = {.payment_key = t->payment_key,
+                                  .channel = CHANNEL_ALIPAY,
+                                  .method = CALL_NONE,
+                                  .outcome = OUTCOME_DONE,
+                                  .asked_ms = w->now_ms}};
     (void)snprintf(n.answer.provider_trade_no, sizeof n.answer.provider_trade_no, "2026%u", token_trade(h->a));
     (void)snprintf(n.number, sizeof n.number, "%llu", (unsigned long long)t->payment_key);
     switch (kind) {
@@ -181,7 +186,8 @@ static void notice_plan(struct ledger *l, const struct trade *t, enum notice_kin
 {
     if (attempt >= NOTICE_TRIES) return;
     int64_t after_ms = replay ? random_between(&l->w->net, 60000, 1200000) : NOTICE_AFTER_MS[attempt];
-    world_plan(l->w, l->w->now_ms + after_ms, notice_send, token_of((unsigned)(t - l->trades), kind, attempt), 0, replay);
+    world_plan(l->w, l->w->now_ms + after_ms, notice_send, token_of((unsigned)(t - l->trades), kind, attempt), 0,
+               replay);
 }
 
 void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged)
@@ -270,7 +276,8 @@ static void carry_out_query(struct ledger *l, const struct call *c, struct answe
     switch (state) {
     case TRADE_NONE:
         say(a, OUTCOME_DONE, FACT_NOT_FOUND, "TRADE_NOT_EXIST");
-        if (t && o && o->state == ORDER_CLOSING && trade_can_be_paid(l, t)) world_reached(l->w, SCENE_NO_TRADE_CODE_ALIVE);
+        if (t && o && o->state == ORDER_CLOSING && trade_can_be_paid(l, t))
+            world_reached(l->w, SCENE_NO_TRADE_CODE_ALIVE);
         break;
     case TRADE_WAITING: say(a, OUTCOME_DONE, FACT_WAITING, "WAIT_BUYER_PAY"); break;
     case TRADE_PAID:
@@ -291,6 +298,10 @@ static void carry_out_close(struct ledger *l, const struct call *c, struct answe
         say(a, OUTCOME_REFUSED, FACT_NOT_FOUND, "TRADE_NOT_EXIST");
         break;
     case TRADE_WAITING:
+        if (t->stubborn) {
+            say(a, OUTCOME_UNKNOWN, FACT_NONE, "SYSTEM_ERROR");
+            break;
+        }
         t->state = TRADE_CLOSED;
         t->closed_ms = l->w->now_ms;
         say(a, OUTCOME_DONE, FACT_CLOSED, "");
@@ -307,8 +318,11 @@ static void carry_out_close(struct ledger *l, const struct call *c, struct answe
 static void refund_enter(struct ledger *l, struct trade *t, uint64_t number_key, int64_t amount_fen)
 {
     if (l->n_refunds == REFUNDS_MAX) return;
-    l->refunds[l->n_refunds++] = (struct ledger_refund){
-        .number_key = number_key, .payment_key = t->payment_key, .amount_fen = amount_fen, .at_ms = l->w->now_ms, .asked = 1};
+    l->refunds[l->n_refunds++] = (struct ledger_refund){.number_key = number_key,
+                                                        .payment_key = t->payment_key,
+                                                        .amount_fen = amount_fen,
+                                                        .at_ms = l->w->now_ms,
+                                                        .asked = 1};
     t->refunded_fen += amount_fen;
     if (t->refunded_fen == t->captured_fen) notice_plan(l, t, TELL_REFUNDED, 0, false);
 }
@@ -351,9 +365,12 @@ static void carry_out_refund(struct ledger *l, const struct call *c, struct answ
         return;
     }
     if (!t || t->state != TRADE_PAID || t->refunded_fen + c->amount_fen > t->captured_fen) {
-        world_violated(w, "refund_makes_sense", "a refund of %lld of %s, which has captured %lld and given back %lld",
-                       (long long)c->amount_fen, name_of(w, 'P', c->payment_key), t ? (long long)t->captured_fen : 0LL,
-                       t ? (long long)t->refunded_fen : 0LL);
+        bool returned = t && t->by_cancel; // the cancel and a refund of the same money may cross each other
+        if (!returned)
+            world_violated(w, "refund_makes_sense",
+                           "a refund of %lld of %s, which has captured %lld and given back %lld",
+                           (long long)c->amount_fen, name_of(w, 'P', c->payment_key),
+                           t ? (long long)t->captured_fen : 0LL, t ? (long long)t->refunded_fen : 0LL);
         say(a, OUTCOME_REFUSED, FACT_NONE, "REFUND_AMT_NOT_EQUAL_TOTAL");
         return;
     }
@@ -452,8 +469,8 @@ static enum fate draw_fate(struct world *w)
 {
     if (w->ledger->unreachable) return FATE_LOST;
     if (!world_faults(w, FAULT_CALLS, &w->net)) return FATE_WELL;
-    static const enum fate bad[] = {FATE_LOST,       FATE_LOST,    FATE_ANSWER_LOST, FATE_ANSWER_LOST, FATE_ERROR_BEFORE,
-                                    FATE_ERROR_AFTER, FATE_GARBAGE, FATE_WELL};
+    static const enum fate bad[] = {FATE_LOST,         FATE_LOST,        FATE_ANSWER_LOST, FATE_ANSWER_LOST,
+                                    FATE_ERROR_BEFORE, FATE_ERROR_AFTER, FATE_GARBAGE,     FATE_WELL};
     return bad[random_below(&w->net, sizeof bad / sizeof bad[0])];
 }
 
@@ -461,10 +478,18 @@ static enum fate draw_fate(struct world *w)
 // its own front end gave up long ago, and a refund under a number that was answered "none" three times is offered anew.
 static int64_t draw_way_ms(struct world *w, enum call_method method)
 {
-    int64_t most_ms = w->c.rules.call_deadline_ms * 3 / 2;
+    int64_t most_ms = w->c.rules.call_deadline_ms * (method == CALL_CANCEL ? 2 : 3) / 2;
     if (!world_faults(w, FAULT_CALLS, &w->net)) return random_between(&w->net, 1, 400);
     if (method == CALL_CREATE && random_chance(&w->net, 500)) return random_skewed(&w->net, 1000, 900000);
     return random_skewed(&w->net, 100, most_ms);
+}
+
+// An answer that hangs: a little, or just not long enough to be given up.
+static int64_t draw_delay_ms(struct world *w)
+{
+    int64_t most_ms = w->c.rules.call_deadline_ms;
+    if (random_chance(&w->net, 500)) return random_skewed(&w->net, 100, most_ms);
+    return random_between(&w->net, most_ms / 2, most_ms);
 }
 
 static bool model_submit(struct channel *c, const struct call *call, struct str subject, int64_t node_ms)
@@ -477,18 +502,30 @@ static bool model_submit(struct channel *c, const struct call *call, struct str 
     if (world_faults(w, FAULT_CALLS, &w->net) && random_chance(&w->net, 100)) return false; // no room in the channel
     unsigned i = free_flights[--n_free_flights];
     struct flight *f = &flights[i];
-    *f = (struct flight){.call = *call, .epoch = node_epoch(w->node), .asked_ms = w->now_ms, .node_asked_ms = node_ms,
-                         .fate = draw_fate(w), .left = 2};
-    f->answer = (struct answer){.payment_key = call->payment_key, .refund_key = call->refund_key, .on_demand = call->on_demand, .channel = call->channel,
-                                .method = call->method, .asked_ms = node_ms};
+    *f = (struct flight){.call = *call,
+                         .epoch = node_epoch(w->node),
+                         .asked_ms = w->now_ms,
+                         .node_asked_ms = node_ms,
+                         .fate = draw_fate(w),
+                         .left = 2};
+    f->answer = (struct answer){.payment_key = call->payment_key,
+                                .refund_key = call->refund_key,
+                                .on_demand = call->on_demand,
+                                .channel = call->channel,
+                                .method = call->method,
+                                .asked_ms = node_ms};
     l->in_flight++;
     int64_t deadline_ms = w->now_ms + w->c.rules.call_deadline_ms;
     int64_t there_ms = w->now_ms + draw_way_ms(w, call->method);
     int64_t back_ms = there_ms + random_between(&w->net, 1, 200);
+    if (world_faults(w, FAULT_CALLS, &w->net)) back_ms += draw_delay_ms(w);
     bool silent = f->fate == FATE_LOST || f->fate == FATE_ANSWER_LOST;
     f->in_time = back_ms <= deadline_ms;
     f->arrives_ms = there_ms;
     world_tell(w, "till asks: %s of %s", call_method_name(call->method), name_of(w, 'P', call->payment_key));
+    struct trade *t = trade_find(l, call->payment_key);
+    if (call->method == CALL_CANCEL && t && random_chance(&w->net, 500)) // a buyer who is a moment faster
+        clients_pay_at(w, t, random_between(&w->net, w->now_ms, there_ms));
     world_plan(w, there_ms, call_arrives, i, 0, 0);
     world_plan(w, silent || !f->in_time ? deadline_ms : back_ms, call_is_answered, i, 0, 0);
     return true;
@@ -526,6 +563,7 @@ bool model_scan(struct ledger *l, struct trade *t)
     if (!trade_can_be_paid(l, t)) return false;
     t->state = TRADE_WAITING;
     t->scanned_ms = l->w->now_ms;
+    t->stubborn = world_faults(l->w, FAULT_CALLS, &l->w->net);
     if (random_chance(&l->w->net, 300)) notice_plan(l, t, TELL_WAITING, NOTICE_TRIES - 1, true);
     return true;
 }

@@ -5,6 +5,8 @@
 //   - Asking for a code makes no trade; scanning it does. Before that query and close say "no such trade".
 //   - Closing or cancelling an unscanned code leaves it payable (a switch makes it dead, as some report).
 //   - A code and a trade die at the absolute instant sent with the code, give or take a lag.
+//   - Now and then a scanned trade neither dies nor lets itself be closed; cancelling it ends it, and returns the money
+//     when a payment was faster.
 //   - A refund is carried out once per number. "Accepted" may be all that is said of it.
 //   - Notifications are repeated on a schedule until one is acknowledged, and may all be lost.
 //   - Any call may end unknown, carried out or not, and even be carried out after its caller gave up.
@@ -24,14 +26,15 @@ struct trade {
     enum trade_state state;
     int64_t scanned_ms, paid_ms, closed_ms;
     int64_t captured_fen, refunded_fen;
-    bool by_cancel;   // the provider gave it back when it was asked to cancel
-    unsigned creates; // carried out under this number
-    bool code_told;   // an answer with the code reached the node
+    bool stubborn;       // does not expire, and closing it fails, so that only cancelling is left
+    bool by_cancel;      // the provider gave it back when it was asked to cancel
+    unsigned creates;    // carried out under this number
+    bool code_told;      // an answer with the code reached the node
     bool create_unknown; // an executed create was not heard of
-    bool mute;        // no notification of it ever arrives
-    bool acked;       // one of payment was acknowledged
-    unsigned notices; // sent, of payment
-    bool notice_told; // one of payment reached the node
+    bool mute;           // no notification of it ever arrives
+    bool acked;          // one of payment was acknowledged
+    unsigned notices;    // sent, of payment
+    bool notice_told;    // one of payment reached the node
 };
 
 struct ledger_refund {
@@ -58,7 +61,7 @@ void ledger_begin(struct ledger *l, struct world *w);
 struct trade *trade_find(struct ledger *l, uint64_t payment_key);
 // Whether somebody who has the code could pay it now, or could once calls that are still under way arrive.
 bool trade_can_be_paid(const struct ledger *l, const struct trade *t);
-bool create_is_under_way(const struct ledger *l, uint64_t order_key);
+bool create_is_under_way(struct ledger *l, uint64_t order_key);
 bool refund_is_under_way(const struct ledger *l);
 
 // The buyer's side. False: the wallet refused.

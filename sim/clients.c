@@ -86,8 +86,11 @@ static void letter_write(struct world *w, struct letter *l, const struct act *a,
         break;
     case ACT_SKU_PUT:
         r->kind = REQUEST_SKU_PUT;
-        r->sku_put.sku = (struct sku){.sku = str_of(SKU_NAMES[a->sku]), .title = STR("a thing"), .currency = STR("CNY"),
-                                      .price_fen = w->c.price_fen[a->sku], .stock = {.available = a->quantity}};
+        r->sku_put.sku = (struct sku){.sku = str_of(SKU_NAMES[a->sku]),
+                                      .title = STR("a thing"),
+                                      .currency = STR("CNY"),
+                                      .price_fen = w->c.price_fen[a->sku],
+                                      .stock = {.available = a->quantity}};
         r->sku_put.with_stock = true;
         break;
     case ACT_STOCK_ADD:
@@ -180,10 +183,11 @@ static void follow_up(struct world *w, const struct act *placed)
 {
     struct stream *s = &w->shop;
     const struct shopper *shopper = &w->clients->shoppers[placed->client];
-    struct act cancel = {.kind = ACT_CANCEL, .client = placed->client, .order_key = placed->key,
-                         .keyed = random_chance(s, 500), .repeatable = true};
-    struct act check = {.kind = ACT_CHECK, .client = placed->client, .order_key = placed->key,
-                        .keyed = random_chance(s, 300), .repeatable = random_chance(s, 500)};
+    struct act cancel = {.kind = ACT_CANCEL, .client = placed->client, .order_key = placed->key, .repeatable = true};
+    cancel.keyed = random_chance(s, 500);
+    struct act check = {.kind = ACT_CHECK, .client = placed->client, .order_key = placed->key};
+    check.keyed = random_chance(s, 300);
+    check.repeatable = random_chance(s, 500);
     if (random_chance(s, 200)) {
         bool late = random_chance(s, 300);
         int64_t after_ms = late ? shopper->pay_within_ms + random_between(s, -1000, 1000)
@@ -208,8 +212,6 @@ static void placed_ok(struct world *w, struct act *a, uint64_t order_key, int64_
     if (first) follow_up(w, a);
 }
 
-static void buyer_pays_order(struct world *w, struct happening *h);
-
 static void act_good(struct world *w, struct act *a, const struct request *r)
 {
     char text[sizeof a->answer] = "";
@@ -217,14 +219,17 @@ static void act_good(struct world *w, struct act *a, const struct request *r)
     if (n) memcpy(text, r->reply.body.p, n);
     if (r->reply.replayed) world_reached(w, SCENE_IDEM_REPLAYED);
     a->n_good++;
-    // What is remembered under a key is said again to the letter; under a merchant's number the order is shown as it is now.
+    // What is remembered under a key is said again to the letter; under a merchant's number the order is shown as it is
+    // now.
     if (a->keyed && a->n_good > 1 && strcmp(text, a->answer) != 0)
-        world_violated(w, "same_key_same_answer", "client %u was told \"%s\" and now \"%s\"", a->client, a->answer, text);
+        world_violated(w, "same_key_same_answer", "client %u was told \"%s\" and now \"%s\"", a->client, a->answer,
+                       text);
     if (a->n_good == 1) memcpy(a->answer, text, sizeof text);
     unsigned long long key = 0;
     unsigned state = 0, version = 0;
     long long amount = 0;
-    if (sscanf(text, "{\"order\":%llu,\"state\":%u,\"version\":%u,\"amount\":%lld", &key, &state, &version, &amount) == 4) {
+    if (sscanf(text, "{\"order\":%llu,\"state\":%u,\"version\":%u,\"amount\":%lld", &key, &state, &version, &amount) ==
+        4) {
         told_version(w->clients, key, version);
         if (a->kind == ACT_PLACE) placed_ok(w, a, key, amount);
     } else if (sscanf(text, "{\"refund\":%llu,\"amount\":%lld", &key, &amount) == 2) {
@@ -306,7 +311,8 @@ static void notice_answered(struct world *w, const struct letter *l)
     if (good && l->r.notice.verdict == NOTICE_STRANGE) c->n_strange_acked++;
     if (good && l->r.notice.verdict == NOTICE_GOOD && money && c->n_money_acked < TRADES_MAX) {
         bool known = false;
-        for (unsigned i = 0; i < c->n_money_acked && !known; i++) known = c->money_acked[i] == n->answer.payment_key;
+        for (unsigned i = 0; i < c->n_money_acked && !known; i++)
+            known = c->money_acked[i] == n->answer.payment_key;
         if (!known) c->money_acked[c->n_money_acked++] = n->answer.payment_key;
     }
     ledger_notice_answered(w->ledger, l->token, good);
@@ -363,9 +369,7 @@ void clients_present(void *ctx, const struct document *d, struct buf *out)
         buf_printf(out, "{\"refund\":%llu,\"amount\":%lld}", (unsigned long long)d->refund->key,
                    (long long)d->refund->amount_fen);
         break;
-    case DOCUMENT_SKU:
-        buf_printf(out, "{\"sku\":%lld}", (long long)d->sku->stock.available);
-        break;
+    case DOCUMENT_SKU: buf_printf(out, "{\"sku\":%lld}", (long long)d->sku->stock.available); break;
     }
 }
 
@@ -376,7 +380,8 @@ static void buyer_scans(struct world *w, struct happening *h)
     struct trade *t = &w->ledger->trades[h->a];
     if (w->healing) return;
     bool ok = model_scan(w->ledger, t);
-    world_tell(w, "a buyer scans the code of %s: %s", name_of(w, 'P', t->payment_key), ok ? "the cashier opens" : "refused");
+    world_tell(w, "a buyer scans the code of %s: %s", name_of(w, 'P', t->payment_key),
+               ok ? "the cashier opens" : "refused");
 }
 
 static void buyer_pays(struct world *w, struct happening *h)
@@ -389,6 +394,11 @@ static void buyer_pays(struct world *w, struct happening *h)
     if (late) world_reached(w, SCENE_SCANNED_AFTER_DEADLINE);
     if (!ok && t->state == TRADE_CLOSED && t->closed_ms < t->expires_ms) world_reached(w, SCENE_CLOSE_BEFORE_PAY);
     world_tell(w, "a buyer pays %s: %s", name_of(w, 'P', t->payment_key), ok ? "paid" : "refused");
+}
+
+void clients_pay_at(struct world *w, const struct trade *t, int64_t at_ms)
+{
+    world_plan(w, at_ms, buyer_pays, (uint64_t)(t - w->ledger->trades), 0, 0);
 }
 
 static void buyer_pays_order(struct world *w, struct happening *h)
@@ -459,7 +469,8 @@ static void shopper_make(struct world *w, unsigned i)
     struct stream *s = &w->shop;
     struct shopper *b = &w->clients->shoppers[i];
     static const int64_t windows_ms[] = {1000, 20000, 60000, 300000, 300000, 900000};
-    *b = (struct shopper){.pay_within_ms = windows_ms[random_below(s, 6)], .by_any = random_chance(s, 80)};
+    *b = (struct shopper){.pay_within_ms = windows_ms[random_below(s, 6)]};
+    b->by_any = random_chance(s, 80);
     unsigned how = (unsigned)random_below(s, 100);
     b->by_amount = how < 15;
     b->by_cart = how >= 15 && how < 25;
@@ -481,7 +492,8 @@ static void shopper_make(struct world *w, unsigned i)
     if (random_chance(s, 300)) at_ms = w->start_ms + 1000 + at_ms / 1000 % 3 * 100; // a rush at the opening
     if (b->by_cart) {
         b->place = act_make(w, &place, INT64_MAX);
-        struct act fill = {.kind = ACT_CART_PUT, .client = i, .sku = b->sku[0], .quantity = b->quantity[0], .repeatable = true};
+        struct act fill = {
+            .kind = ACT_CART_PUT, .client = i, .sku = b->sku[0], .quantity = b->quantity[0], .repeatable = true};
         (void)act_make(w, &fill, at_ms);
     } else {
         b->place = act_make(w, &place, at_ms);
@@ -492,22 +504,27 @@ void clients_begin(struct world *w)
 {
     struct clients *c = w->clients;
     c->n_acts = c->n_told = c->n_money_acked = c->n_strange_acked = 0;
-    for (unsigned i = 0; i < LETTERS_MAX; i++) letters[i].lent = false;
+    for (unsigned i = 0; i < LETTERS_MAX; i++)
+        letters[i].lent = false;
     next_letter = 0;
     for (unsigned i = 0; i < w->c.n_skus; i++) {
         struct act put = {.kind = ACT_SKU_PUT, .sku = i, .quantity = w->c.stock[i], .repeatable = true};
         (void)act_make(w, &put, w->start_ms);
         while (random_chance(&w->shop, 400)) {
-            struct act add = {.kind = ACT_STOCK_ADD, .sku = i, .quantity = random_between(&w->shop, -2, 4),
-                              .keyed = true, .repeatable = true};
-            if (add.quantity != 0)
-                (void)act_make(w, &add, w->start_ms + random_between(&w->shop, 1000, w->c.shop_ms));
+            struct act add = {.kind = ACT_STOCK_ADD,
+                              .sku = i,
+                              .quantity = random_between(&w->shop, -2, 4),
+                              .keyed = true,
+                              .repeatable = true};
+            if (add.quantity != 0) (void)act_make(w, &add, w->start_ms + random_between(&w->shop, 1000, w->c.shop_ms));
         }
     }
-    for (unsigned i = 0; i < w->c.n_clients; i++) shopper_make(w, i);
+    for (unsigned i = 0; i < w->c.n_clients; i++)
+        shopper_make(w, i);
 }
 
 void clients_free(void)
 {
-    for (unsigned i = 0; i < LETTERS_MAX; i++) buf_free(&letters[i].r.reply.body);
+    for (unsigned i = 0; i < LETTERS_MAX; i++)
+        buf_free(&letters[i].r.reply.body);
 }

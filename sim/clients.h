@@ -58,6 +58,8 @@ void clients_free(void);
 void clients_notice(struct world *w, const struct notice *n, enum notice_verdict verdict, uint64_t token);
 // The provider made a code.
 void clients_code_is_out(struct world *w, const struct trade *t);
+// Somebody will pay it then, if it can be paid.
+void clients_pay_at(struct world *w, const struct trade *t, int64_t at_ms);
 // The checker saw an event of that type.
 void clients_saw(struct world *w, struct seen_order *o, int type);
 

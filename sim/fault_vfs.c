@@ -62,7 +62,8 @@ static void bytes_size(struct bytes *b, size_t n)
 {
     if (n > b->cap) {
         size_t cap = b->cap ? b->cap : 65536;
-        while (cap < n) cap *= 2;
+        while (cap < n)
+            cap *= 2;
         uint8_t *p = realloc(b->p, cap);
         if (!p) abort();
         b->p = p;
@@ -443,7 +444,8 @@ static void shm_barrier(sqlite3_file *base)
 static int shm_unmap(sqlite3_file *base, int remove)
 {
     struct handle *h = handle_of(base);
-    for (int i = 0; i < SQLITE_SHM_NLOCK; i++) shm_release(h->f, h, i);
+    for (int i = 0; i < SQLITE_SHM_NLOCK; i++)
+        shm_release(h->f, h, i);
     if (remove) h->f->n_shm = 0;
     return SQLITE_OK;
 }
@@ -485,8 +487,9 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
         f->exists = true;
         f->cache.n = f->n_pending = 0;
         if (f->durable.n) pending_add(f, PENDING_TRUNCATE, 0, 0);
-        h->syncs_directory = flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL);
     }
+    // As the unix VFS: the first sync of a log or journal syncs the directory, whether this call made the file or not.
+    h->syncs_directory = (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
     f->n_open++;
     h->f = f;
     h->temporary = name == NULL || (flags & SQLITE_OPEN_DELETEONCLOSE);
@@ -528,7 +531,8 @@ static int vfs_full_path(sqlite3_vfs *vfs, const char *name, int n, char *out)
 static int vfs_randomness(sqlite3_vfs *vfs, int n, char *out)
 {
     (void)vfs;
-    for (int i = 0; i < n; i++) out[i] = (char)random_next(&disk.stream);
+    for (int i = 0; i < n; i++)
+        out[i] = (char)random_next(&disk.stream);
     return n;
 }
 
@@ -584,7 +588,8 @@ void disk_register(void)
 
 void disk_wipe(uint64_t seed)
 {
-    for (int i = 0; i < FILES_MAX; i++) file_forget(&disk.files[i]);
+    for (int i = 0; i < FILES_MAX; i++)
+        file_forget(&disk.files[i]);
     disk.stream = stream_of(seed, 77);
     disk.ops = 0;
     disk.crash_at = UINT64_MAX;
@@ -686,10 +691,12 @@ void disk_free(void)
         free(f->cache.p);
         free(f->durable.p);
         free(f->pending);
-        for (int k = 0; k < SHM_REGIONS; k++) free(f->shm[k]);
+        for (int k = 0; k < SHM_REGIONS; k++)
+            free(f->shm[k]);
     }
     memset(disk.files, 0, sizeof disk.files);
     for (int i = 0; i < DISK_IMAGES; i++)
-        for (int k = 0; k < FILES_MAX; k++) free(images[i].files[k].bytes.p);
+        for (int k = 0; k < FILES_MAX; k++)
+            free(images[i].files[k].bytes.p);
     memset(images, 0, sizeof images);
 }

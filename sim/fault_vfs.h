@@ -28,9 +28,9 @@ enum disk_end {
 
 enum disk_fault {
     DISK_FINE,
-    DISK_FULL,       // writes that make a file longer fail
-    DISK_WRITE_EIO,  // one write fails
-    DISK_SYNC_EIO,   // one sync fails; its pages are dropped from what will be written, yet stay visible
+    DISK_FULL,      // writes that make a file longer fail
+    DISK_WRITE_EIO, // one write fails
+    DISK_SYNC_EIO,  // one sync fails; its pages are dropped from what will be written, yet stay visible
 };
 
 void disk_register(void);         // once

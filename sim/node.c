@@ -112,6 +112,12 @@ static int64_t draw_away_ms(struct world *w)
     return w->healing ? 1000 : away_ms[random_below(&w->breaks, sizeof away_ms / sizeof away_ms[0])];
 }
 
+static void node_breaks_down(struct world *w)
+{
+    enum disk_end end = draw_end(w);
+    node_dies(w, end, draw_away_ms(w));
+}
+
 static struct engine *engine_make(struct world *w, char why[160])
 {
     struct engine_options o = {.store = w->node->store,
@@ -146,7 +152,7 @@ static void node_starts(struct world *w, struct happening *h)
     n->recovering = true;
     bool ok = node_open(w, why);
     if (disk_is_dead()) {
-        node_dies(w, draw_end(w), draw_away_ms(w));
+        node_breaks_down(w);
         return;
     }
     n->recovering = false;
@@ -224,7 +230,7 @@ static void node_turn(struct world *w)
     uint64_t commits = engine_stats(n->engine)->commits;
     enum turn_result result = engine_turn(n->engine, now_ms);
     if (disk_is_dead()) {
-        node_dies(w, draw_end(w), draw_away_ms(w));
+        node_breaks_down(w);
         return;
     }
     if (result == TURN_FATAL) {
@@ -251,7 +257,7 @@ void node_run(struct world *w)
     }
     if (n->up && !w->failed && w->step % 16 == 0) {
         n->store->ops->tidy(n->store, w->now_ms + n->offset_ms);
-        if (disk_is_dead()) node_dies(w, draw_end(w), draw_away_ms(w));
+        if (disk_is_dead()) node_breaks_down(w);
     }
 }
 
@@ -264,7 +270,7 @@ static void power_is_armed(struct world *w, struct happening *h)
     world_fault_counted(w);
     w->node->dies_in_recovery = random_chance(&w->breaks, 300);
     if (random_chance(&w->breaks, 150))
-        node_dies(w, draw_end(w), draw_away_ms(w)); // between two turns
+        node_breaks_down(w); // between two turns
     else
         disk_crash_at(disk_ops() + (uint64_t)random_skewed(&w->breaks, 1, 120));
 }
@@ -274,7 +280,7 @@ static void refund_crash_is_armed(struct world *w, struct happening *h)
     if (w->healing || !w->node->up || h->a == 0) return;
     if (refund_is_under_way(w->ledger)) {
         world_fault_counted(w);
-        node_dies(w, draw_end(w), draw_away_ms(w));
+        node_breaks_down(w);
         return;
     }
     world_plan(w, w->now_ms + 150, refund_crash_is_armed, h->a - 1, 0, 0);
@@ -287,7 +293,10 @@ static void disk_breaks(struct world *w, struct happening *h)
     world_fault_counted(w);
     if (fault == DISK_FULL) world_reached(w, SCENE_DISK_FULL);
     if (fault == DISK_SYNC_EIO) world_reached(w, SCENE_SYNC_FAILED);
-    world_tell(w, "the disk: %s", fault == DISK_FULL ? "full" : fault == DISK_SYNC_EIO ? "a sync will fail" : "a write will fail");
+    world_tell(w, "the disk: %s",
+               fault == DISK_FULL       ? "full"
+               : fault == DISK_SYNC_EIO ? "a sync will fail"
+                                        : "a write will fail");
     w->node->disk_is_broken = true;
     w->node->full = fault == DISK_FULL;
     disk_fail(fault);
@@ -306,6 +315,7 @@ static void clock_jumps(struct world *w, struct happening *h)
     world_fault_counted(w);
     world_reached(w, SCENE_CLOCK_JUMP);
     w->node->offset_ms = (int64_t)h->a;
+    if (w->node->offset_ms > 0) w->node->ran_ahead = true;
     world_tell(w, "the node's clock is %lld ms off", (long long)w->node->offset_ms);
 }
 
@@ -346,11 +356,12 @@ void breaks_begin(struct world *w)
     if (world_has(w, FAULT_CLOCK)) {
         int64_t at_ms = random_between(s, from_ms, to_ms);
         static const int64_t jumps_ms[] = {2000, 60000, 3600000, -2000, -3600000};
-        if (random_chance(s, 700))
-            world_plan(w, at_ms, clock_jumps, (uint64_t)jumps_ms[random_below(s, 5)], 0, 0);
+        if (random_chance(s, 700)) world_plan(w, at_ms, clock_jumps, (uint64_t)jumps_ms[random_below(s, 5)], 0, 0);
         world_plan(w, at_ms + random_skewed(s, 1000, 1200000), clock_jumps, 0, 0, 0);
-        if (random_chance(s, 500))
-            world_plan(w, random_between(s, from_ms, to_ms), machine_pauses, (uint64_t)random_skewed(s, 500, 1200000), 0, 0);
+        if (random_chance(s, 500)) {
+            int64_t pause_ms = random_between(s, from_ms, to_ms);
+            world_plan(w, pause_ms, machine_pauses, (uint64_t)random_skewed(s, 500, 1200000), 0, 0);
+        }
     }
     if (world_has(w, FAULT_OUTAGE)) {
         int64_t at_ms = random_between(s, from_ms, to_ms);

@@ -50,7 +50,8 @@ static inline int64_t random_skewed(struct stream *s, int64_t low, int64_t high)
 {
     int64_t span = high - low;
     unsigned bits = 0;
-    while (bits < 62 && (span >> bits) > 0) bits++;
+    while (bits < 62 && (span >> bits) > 0)
+        bits++;
     int64_t most = bits ? INT64_C(1) << random_below(s, bits + 1) : 1;
     if (most > span + 1) most = span + 1;
     return low + (int64_t)random_below(s, (uint64_t)most);

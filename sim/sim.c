@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// `till sim`. One seed is one world: a shop's hour with a few scarce articles, its buyers and its merchant; the product's
-// own engine, core and SQLite store on a disk that fails; and a provider that keeps the truth about the money.
+// `till sim`. One seed is one world: a shop's hour with a few scarce articles, its buyers and its merchant; the
+// product's own engine, core and SQLite store on a disk that fails; and a provider that keeps the truth about the
+// money.
 //
 // What is broken:  messages (lost, late, repeated, out of order), calls (unknown, carried out or not, refused, late),
 //                  the provider (stale answers, outage), the process (killed inside any write), the power (unsynced
 //                  sectors kept, dropped, torn), the disk (full, EIO, a failed sync), the clock, the clients.
 // What is checked: every answered request is kept; stock conserved, backed, never oversold, given back only when the
-//                  ledger says that nobody can pay any more; each capture makes its order paid or goes back exactly once;
-//                  events dense; nothing is stuck once the faults have stopped. checker.c has the names.
+//                  ledger says that nobody can pay any more; each capture makes its order paid or goes back exactly
+//                  once; events dense; nothing is stuck once the faults have stopped. checker.c has the names.
 //
 // First a phase in which things break, then all is healed and the world runs until nothing is due any more.
 #include "sim.h"
 #include "alipay_model.h"
+#include "base/log.h"
 #include "checker.h"
 #include "clients.h"
 #include "fault_vfs.h"
@@ -23,9 +25,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SETTLE_MS   (72 * 3600 * INT64_C(1000))
-#define STEPS_MAX   200000
-#define MUST_RUNS   1000 // so many runs must have reached every scene that must be
+#define SETTLE_MS (72 * 3600 * INT64_C(1000))
+#define STEPS_MAX 200000
+#define MUST_RUNS 1000 // so many runs must have reached every scene that must be
 
 struct options {
     uint64_t seed, runs;
@@ -58,7 +60,8 @@ static void seed_live(struct world *w)
         if (node_ms < next_ms) next_ms = node_ms;
         if (next_ms == INT64_MAX) return;
         if (next_ms > end_ms || w->step > STEPS_MAX) {
-            world_violated(w, "comes_to_rest", "something is due for ever: %s", node_ms <= world_next_ms(w) ? "the engine" : "the world");
+            world_violated(w, "comes_to_rest", "something is due for ever: %s",
+                           node_ms <= world_next_ms(w) ? "the engine" : "the world");
             return;
         }
         w->now_ms = next_ms;
@@ -123,10 +126,15 @@ static bool faults_read(const char *text, unsigned *faults)
 
 static int usage(const char *why)
 {
-    fprintf(stderr, "till sim: %s\nusage: till sim [--seed N] [--runs N] [--faults all|none|LIST] [--trace] [--keep-going]\n"
-                    "  LIST is of:", why);
-    for (unsigned i = 0; i < N_FAULTS; i++) fprintf(stderr, " %s", FAULT_NAMES[i]);
-    fprintf(stderr, "\n  --trace tells the story of one seed; --disk-lies makes every sync do nothing, which must be noticed\n");
+    fprintf(stderr,
+            "till sim: %s\nusage: till sim [--seed N] [--runs N] [--faults all|none|LIST] [--trace] [--keep-going]\n"
+            "  LIST is of:",
+            why);
+    for (unsigned i = 0; i < N_FAULTS; i++)
+        fprintf(stderr, " %s", FAULT_NAMES[i]);
+    fprintf(
+        stderr,
+        "\n  --trace tells the story of one seed; --disk-lies makes every sync do nothing, which must be noticed\n");
     return 2;
 }
 
@@ -145,7 +153,8 @@ static const char *options_read(struct options *o, int argc, char **argv)
             i++;
         else if (strcmp(argv[i], "--runs") == 0 && number_read(value, &o->runs) && o->runs > 0)
             i++;
-        else if (strcmp(argv[i], "--faults") == 0 && faults_read(value, &o->faults) && strlen(value) < sizeof o->faults_text)
+        else if (strcmp(argv[i], "--faults") == 0 && faults_read(value, &o->faults) &&
+                 strlen(value) < sizeof o->faults_text)
             (void)snprintf(o->faults_text, sizeof o->faults_text, "%s", argv[++i]);
         else
             return argv[i];
@@ -155,21 +164,26 @@ static const char *options_read(struct options *o, int argc, char **argv)
 
 static void report_violation(const struct world *w, const struct options *o)
 {
-    fprintf(stderr, "seed %llu, step %llu, %.3f s into it: %s is violated: %s\n  again: till sim --seed %llu --runs 1 --faults %s --trace%s\n",
-            (unsigned long long)w->seed, (unsigned long long)w->step, (double)(w->now_ms - w->start_ms) / 1000, w->check,
-            w->detail, (unsigned long long)w->seed, o->faults_text, o->disk_lies ? " --disk-lies" : "");
+    fprintf(stderr,
+            "seed %llu, step %llu, %.3f s into it: %s is violated: %s\n  again: till sim --seed %llu --runs 1 --faults "
+            "%s --trace%s\n",
+            (unsigned long long)w->seed, (unsigned long long)w->step, (double)(w->now_ms - w->start_ms) / 1000,
+            w->check, w->detail, (unsigned long long)w->seed, o->faults_text, o->disk_lies ? " --disk-lies" : "");
 }
 
-static void report_totals(const struct options *o, uint64_t runs, const struct totals *t, uint64_t violations, uint64_t hash)
+static void report_totals(const struct options *o, uint64_t runs, const struct totals *t, uint64_t violations,
+                          uint64_t hash)
 {
     printf("{\"seed\":%llu,\"runs\":%llu,\"lifecycles\":%llu,\"crashes\":%llu,\"faults\":%llu,\"turns\":%llu,"
-           "\"commits\":%llu,\"disk_ops\":%llu,\"virtual_hours\":%llu,\"scenarios_hit\":{",
+           "\"commits\":%llu,\"disk_ops\":%llu,\"virtual_hours\":%llu,\"hidden_by_clock\":%llu,\"scenarios_hit\":{",
            (unsigned long long)o->seed, (unsigned long long)runs, (unsigned long long)t->lifecycles,
            (unsigned long long)t->crashes, (unsigned long long)t->faults, (unsigned long long)t->turns,
-           (unsigned long long)t->commits, (unsigned long long)t->ops, (unsigned long long)(t->virtual_ms / 3600000));
+           (unsigned long long)t->commits, (unsigned long long)t->ops, (unsigned long long)(t->virtual_ms / 3600000),
+           (unsigned long long)t->hidden_by_clock);
     for (unsigned i = 0; i < N_SCENES; i++)
         printf("%s\"%s\":%llu", i ? "," : "", SCENE_NAMES[i], (unsigned long long)t->scenes[i]);
-    printf("},\"violations\":%llu,\"trace_hash\":\"%016llx\"}\n", (unsigned long long)violations, (unsigned long long)hash);
+    printf("},\"violations\":%llu,\"trace_hash\":\"%016llx\"}\n", (unsigned long long)violations,
+           (unsigned long long)hash);
 }
 
 // A simulator that no longer reaches what it is for passes everything: that is a failure too.
@@ -201,7 +215,8 @@ static int seeds_run(struct world *w, const struct options *o)
         }
         if (terminal && runs % 16 == 0)
             fprintf(stderr, "\r%llu of %llu seeds, %llu lifecycles, %llu crashes ", (unsigned long long)runs,
-                    (unsigned long long)o->runs, (unsigned long long)totals.lifecycles, (unsigned long long)totals.crashes);
+                    (unsigned long long)o->runs, (unsigned long long)totals.lifecycles,
+                    (unsigned long long)totals.crashes);
     }
     if (terminal) fprintf(stderr, "\r\033[K");
     uint64_t missed = violations ? 0 : scenes_missed(o, runs, &totals);
@@ -220,6 +235,7 @@ int sim_main(int argc, char **argv)
     w->ledger = calloc(1, sizeof *w->ledger);
     w->clients = calloc(1, sizeof *w->clients);
     w->checker = checker_new();
+    log_set_level((enum log_level)(LOG_ERROR + 1)); // the product complains of each fault, rightly
     disk_register();
     disk_lies(o.disk_lies);
     int status = seeds_run(w, &o);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define X_TEXT(constant, text)        [constant] = text,
+#define X_TEXT(constant, text)             [constant] = text,
 #define X_SCENE_TEXT(constant, text, must) [constant] = text,
 #define X_SCENE_MUST(constant, text, must) [constant] = must,
 const char *const FAULT_NAMES[N_FAULTS] = {FAULTS(X_TEXT)};
@@ -31,48 +31,44 @@ static int64_t draw_one(struct stream *s, const int64_t *of, unsigned n)
 {
     return of[random_below(s, n)];
 }
-#define DRAW(s, ...)                                                                                         \
+#define DRAW(s, ...)                                                                                                   \
     draw_one(s, (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
-static struct rules draw_rules(struct stream *s)
+// One draw a statement: the order of those within an expression is the compiler's.
+static void draw_rules(struct rules *r, struct stream *s)
 {
-    return (struct rules){
-        .close_grace_ms = DRAW(s, 10000, 30000, 30000, 60000),
-        .release = random_chance(s, 200) ? RELEASE_DEADLINE : RELEASE_PROOF,
-        .late_payment = (enum late_payment)DRAW(s, LATE_REFUND, LATE_REFUND, LATE_REOPEN, LATE_HOLD),
-        .checkback = {.schedule = (enum schedule)DRAW(s, SCHEDULE_FIXED, SCHEDULE_ADAPTIVE),
-                      .first_ms = DRAW(s, 5000, 30000, 60000),
-                      .interval_ms = DRAW(s, 5000, 30000, 30000),
-                      .max = (uint32_t)DRAW(s, 0, 0, 0, 3)},
-        .call_deadline_ms = DRAW(s, 3000, 8000, 20000),
-        .code_min_life_ms = MINUTE,
-        .code_max_life_ms = DRAW(s, 110 * MINUTE, 110 * MINUTE, 5 * MINUTE),
-        .refund_query_ms = 10000,
-    };
+    *r = (struct rules){.code_min_life_ms = MINUTE, .refund_query_ms = 10000};
+    r->close_grace_ms = DRAW(s, 10000, 30000, 30000, 60000);
+    r->release = random_chance(s, 200) ? RELEASE_DEADLINE : RELEASE_PROOF;
+    r->late_payment = (enum late_payment)DRAW(s, LATE_REFUND, LATE_REFUND, LATE_REOPEN, LATE_HOLD);
+    r->checkback.schedule = (enum schedule)DRAW(s, SCHEDULE_FIXED, SCHEDULE_ADAPTIVE);
+    r->checkback.first_ms = DRAW(s, 5000, 30000, 60000);
+    r->checkback.interval_ms = DRAW(s, 5000, 30000, 30000);
+    r->checkback.max = (uint32_t)DRAW(s, 0, 0, 0, 3);
+    r->call_deadline_ms = DRAW(s, 3000, 8000, 20000);
+    r->code_max_life_ms = DRAW(s, 110 * MINUTE, 110 * MINUTE, 5 * MINUTE);
 }
 
 static void draw_config(struct world *w, unsigned allowed)
 {
     struct stream s = stream_of(w->seed, 1);
     struct config *c = &w->c;
-    *c = (struct config){
-        .faults = draw_faults(&s, allowed),
-        .rate = (unsigned)DRAW(&s, 20, 60, 150, 300),
-        .rules = draw_rules(&s),
-        .n_skus = (unsigned)random_between(&s, 1, SKUS_MAX),
-        .n_clients = (unsigned)random_between(&s, 12, 40),
-        .shop_ms = DRAW(&s, 5, 20, 60) * MINUTE,
-        .batch_ms = DRAW(&s, 0, 0, 20, 1000),
-        .lag_ms = DRAW(&s, 0, 0, 1000, 5000),
-        .stale_ms = DRAW(&s, 500, 3000),
-        .close_kills = random_chance(&s, 250),
-        .page_size = (unsigned)DRAW(&s, 512, 1024, 1024, 4096),
-        .fresh = random_chance(&s, 100),
-        .crashes = (unsigned)random_below(&s, 5),
-        .at_the_deadline = (unsigned)DRAW(&s, 100, 250, 800),
-    };
+    *c = (struct config){.faults = draw_faults(&s, allowed)};
+    draw_rules(&c->rules, &s);
+    c->rate = (unsigned)DRAW(&s, 20, 60, 150, 300);
+    c->n_skus = (unsigned)random_between(&s, 1, SKUS_MAX);
+    c->n_clients = (unsigned)random_between(&s, 20, 60);
+    c->shop_ms = DRAW(&s, 5, 20, 60) * MINUTE;
+    c->batch_ms = DRAW(&s, 0, 0, 20, 1000);
+    c->lag_ms = DRAW(&s, 0, 0, 1000, 5000);
+    c->stale_ms = DRAW(&s, 500, 3000);
+    c->close_kills = random_chance(&s, 250);
+    c->page_size = (unsigned)DRAW(&s, 512, 1024, 1024, 4096);
+    c->fresh = random_chance(&s, 100);
+    c->crashes = (unsigned)random_below(&s, 5);
+    c->at_the_deadline = (unsigned)DRAW(&s, 100, 250, 800);
     for (unsigned i = 0; i < c->n_skus; i++) {
-        c->stock[i] = random_between(&s, 1, 12);
+        c->stock[i] = random_skewed(&s, 1, 60);
         c->price_fen[i] = random_between(&s, 1, 50000);
     }
 }
@@ -92,10 +88,11 @@ void world_plan(struct world *w, int64_t at_ms, void (*run)(struct world *, stru
         w->queue = realloc(w->queue, w->queue_cap * sizeof *w->queue);
         if (!w->queue) abort();
     }
-    struct happening h = {.at_ms = at_ms < w->now_ms ? w->now_ms : at_ms, .seq = w->next_seq++, .run = run, .a = a,
-                          .b = b, .c = c};
+    struct happening h = {
+        .at_ms = at_ms < w->now_ms ? w->now_ms : at_ms, .seq = w->next_seq++, .run = run, .a = a, .b = b, .c = c};
     unsigned i = w->n_queue++;
-    for (; i > 0 && is_before(&h, &w->queue[(i - 1) / 2]); i = (i - 1) / 2) w->queue[i] = w->queue[(i - 1) / 2];
+    for (; i > 0 && is_before(&h, &w->queue[(i - 1) / 2]); i = (i - 1) / 2)
+        w->queue[i] = w->queue[(i - 1) / 2];
     w->queue[i] = h;
 }
 
@@ -133,7 +130,8 @@ void world_run_due(struct world *w)
 static void hash_add(struct world *w, const char *p, size_t n)
 {
     uint64_t h = w->hash;
-    for (size_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)p[i]) * UINT64_C(0x100000001b3);
     w->hash = h;
 }
 
@@ -193,7 +191,8 @@ struct seen_order *seen_find(struct world *w, uint64_t key)
     return NULL;
 }
 
-// A key holds the instant it was made, node and counter; the last two of these and the second tell them apart for people.
+// A key holds the instant it was made, node and counter; the last two of these and the second tell them apart for
+// people.
 const char *name_of(struct world *w, char kind, uint64_t key)
 {
     static char names[4][32];

@@ -11,57 +11,57 @@
 #include "random.h"
 
 // --- What can go wrong, by class; each seed draws a set.
-#define FAULTS(X)                                                                                            \
-    X(FAULT_NOTIFY, "notify")   /* notifications dropped, late, duplicated, reordered */                     \
-    X(FAULT_CALLS, "calls")     /* outcomes unknown (carried out or not), refusals, slow and late packets */ \
-    X(FAULT_STALE, "stale")     /* the provider answers from a replica that lags */                          \
-    X(FAULT_OUTAGE, "outage")   /* the provider cannot be reached for a while */                             \
-    X(FAULT_KILL, "kill")       /* the process is killed, inside a write or between */                       \
-    X(FAULT_POWER, "power")     /* the power fails: what was not synced is kept, dropped or torn */          \
-    X(FAULT_DISK, "disk")       /* full, a failing write, a failing sync */                                  \
-    X(FAULT_CLOCK, "clock")     /* jumps forth and back, a pause of minutes */                               \
-    X(FAULT_CLIENTS, "clients") /* answers lost on the way, requests sent twice */                           \
+#define FAULTS(X)                                                                                                      \
+    X(FAULT_NOTIFY, "notify")   /* notifications dropped, late, duplicated, reordered */                               \
+    X(FAULT_CALLS, "calls")     /* outcomes unknown (carried out or not), refusals, slow and late packets */           \
+    X(FAULT_STALE, "stale")     /* the provider answers from a replica that lags */                                    \
+    X(FAULT_OUTAGE, "outage")   /* the provider cannot be reached for a while */                                       \
+    X(FAULT_KILL, "kill")       /* the process is killed, inside a write or between */                                 \
+    X(FAULT_POWER, "power")     /* the power fails: what was not synced is kept, dropped or torn */                    \
+    X(FAULT_DISK, "disk")       /* full, a failing write, a failing sync */                                            \
+    X(FAULT_CLOCK, "clock")     /* jumps forth and back, a pause of minutes */                                         \
+    X(FAULT_CLIENTS, "clients") /* answers lost on the way, requests sent twice */                                     \
     X(FAULT_AMOUNT, "amount")   /* the buyer is charged another amount; numbers nobody gave */
 #define X_ENUM(constant, text) constant,
 enum fault_class { FAULTS(X_ENUM) N_FAULTS };
 
 // --- What a run has reached: the rows of the catalogue of races and faults. `must` ones fail a long run at 0.
-#define SCENES(X)                                                                                            \
-    X(SCENE_PAY_MEETS_CLOSE, "01_pay_meets_close", true)                                                     \
-    X(SCENE_CLOSE_BEFORE_PAY, "02_close_before_pay", true)                                                   \
-    X(SCENE_NOTICE_RACES_DEADLINE, "03_notice_races_deadline", true)                                         \
-    X(SCENE_CANCEL_RACES_PAY, "04_cancel_races_pay", true)                                                   \
-    X(SCENE_PAID_AFTER_CANCELLED, "05_paid_after_cancelled", true)                                           \
-    X(SCENE_PAID_TWICE, "06_paid_twice", true)                                                               \
-    X(SCENE_SCANNED_AFTER_DEADLINE, "07_scanned_after_deadline", true)                                       \
-    X(SCENE_NO_TRADE_CODE_ALIVE, "08_no_trade_code_alive", true)                                             \
-    X(SCENE_NOTICE_BEFORE_CODE, "10_notice_before_code", true)                                               \
-    X(SCENE_NOTICE_LOST, "11_notice_lost_for_ever", true)                                                    \
-    X(SCENE_NOTICE_REPEATED, "12_notice_repeated", true)                                                     \
-    X(SCENE_NOTICES_REORDERED, "13_notices_reordered", true)                                                 \
-    X(SCENE_AMOUNT_DIFFERS, "14_amount_differs", false)                                                      \
-    X(SCENE_UNKNOWN_NUMBER, "15_unknown_number", false)                                                      \
-    X(SCENE_NOTICE_REPLAYED, "17_old_notice_replayed", true)                                                 \
-    X(SCENE_ACK_LOST, "18_ack_lost", false)                                                                  \
-    X(SCENE_CREATE_UNKNOWN, "20_create_unknown", true)                                                       \
-    X(SCENE_CREATE_AFTER_CLOSING, "21_create_after_closing", true)                                           \
-    X(SCENE_CLOSE_ERROR, "22_close_error", true)                                                             \
-    X(SCENE_OUTAGE, "23_provider_unreachable", false)                                                        \
-    X(SCENE_GARBAGE, "25_garbage_answer", true)                                                              \
-    X(SCENE_STALE_ANSWER, "26_stale_answer", true)                                                           \
-    X(SCENE_REFUND_UNKNOWN, "27_refund_unknown", true)                                                       \
-    X(SCENE_CRASH_IN_REFUND, "30_crash_in_refund", true)                                                     \
-    X(SCENE_REFUNDS_RACE, "31_refunds_race", true)                                                           \
-    X(SCENE_KILL_IN_COMMIT, "32_kill_in_commit", true)                                                       \
-    X(SCENE_POWER_LOSS, "33_power_loss_lost_writes", true)                                                   \
-    X(SCENE_CRASH_IN_RECOVERY, "34_crash_in_recovery", true)                                                 \
-    X(SCENE_DISK_FULL, "35_disk_full", false)                                                                \
-    X(SCENE_SYNC_FAILED, "36_sync_failed", false)                                                            \
-    X(SCENE_CLOCK_JUMP, "40_clock_jump", true)                                                               \
-    X(SCENE_HOT_SKU, "49_hot_sku", true)                                                                     \
-    X(SCENE_CODE_RENEWED, "60_code_renewed", false)                                                          \
-    X(SCENE_REOPENED, "61_reopened", false)                                                                  \
-    X(SCENE_IDEM_REPLAYED, "62_idempotent_replay", false)                                                    \
+#define SCENES(X)                                                                                                      \
+    X(SCENE_PAY_MEETS_CLOSE, "01_pay_meets_close", true)                                                               \
+    X(SCENE_CLOSE_BEFORE_PAY, "02_close_before_pay", true)                                                             \
+    X(SCENE_NOTICE_RACES_DEADLINE, "03_notice_races_deadline", true)                                                   \
+    X(SCENE_CANCEL_RACES_PAY, "04_cancel_races_pay", true)                                                             \
+    X(SCENE_PAID_AFTER_CANCELLED, "05_paid_after_cancelled", true)                                                     \
+    X(SCENE_PAID_TWICE, "06_paid_twice", true)                                                                         \
+    X(SCENE_SCANNED_AFTER_DEADLINE, "07_scanned_after_deadline", true)                                                 \
+    X(SCENE_NO_TRADE_CODE_ALIVE, "08_no_trade_code_alive", true)                                                       \
+    X(SCENE_NOTICE_BEFORE_CODE, "10_notice_before_code", true)                                                         \
+    X(SCENE_NOTICE_LOST, "11_notice_lost_for_ever", true)                                                              \
+    X(SCENE_NOTICE_REPEATED, "12_notice_repeated", true)                                                               \
+    X(SCENE_NOTICES_REORDERED, "13_notices_reordered", true)                                                           \
+    X(SCENE_AMOUNT_DIFFERS, "14_amount_differs", false)                                                                \
+    X(SCENE_UNKNOWN_NUMBER, "15_unknown_number", false)                                                                \
+    X(SCENE_NOTICE_REPLAYED, "17_old_notice_replayed", true)                                                           \
+    X(SCENE_ACK_LOST, "18_ack_lost", false)                                                                            \
+    X(SCENE_CREATE_UNKNOWN, "20_create_unknown", true)                                                                 \
+    X(SCENE_CREATE_AFTER_CLOSING, "21_create_after_closing", true)                                                     \
+    X(SCENE_CLOSE_ERROR, "22_close_error", true)                                                                       \
+    X(SCENE_OUTAGE, "23_provider_unreachable", false)                                                                  \
+    X(SCENE_GARBAGE, "25_garbage_answer", true)                                                                        \
+    X(SCENE_STALE_ANSWER, "26_stale_answer", true)                                                                     \
+    X(SCENE_REFUND_UNKNOWN, "27_refund_unknown", true)                                                                 \
+    X(SCENE_CRASH_IN_REFUND, "30_crash_in_refund", true)                                                               \
+    X(SCENE_REFUNDS_RACE, "31_refunds_race", true)                                                                     \
+    X(SCENE_KILL_IN_COMMIT, "32_kill_in_commit", true)                                                                 \
+    X(SCENE_POWER_LOSS, "33_power_loss_lost_writes", true)                                                             \
+    X(SCENE_CRASH_IN_RECOVERY, "34_crash_in_recovery", true)                                                           \
+    X(SCENE_DISK_FULL, "35_disk_full", false)                                                                          \
+    X(SCENE_SYNC_FAILED, "36_sync_failed", false)                                                                      \
+    X(SCENE_CLOCK_JUMP, "40_clock_jump", true)                                                                         \
+    X(SCENE_HOT_SKU, "49_hot_sku", true)                                                                               \
+    X(SCENE_CODE_RENEWED, "60_code_renewed", false)                                                                    \
+    X(SCENE_REOPENED, "61_reopened", false)                                                                            \
+    X(SCENE_IDEM_REPLAYED, "62_idempotent_replay", false)                                                              \
     X(SCENE_PROVIDER_REFUND, "63_cancel_returned_money", false)
 #define X_SCENE(constant, text, must) constant,
 enum scene { SCENES(X_SCENE) N_SCENES };
@@ -73,19 +73,19 @@ extern const bool SCENE_MUST[N_SCENES];
 #define SKUS_MAX    4
 #define CLIENTS_MAX 64
 struct config {
-    unsigned faults;    // bits of enum fault_class
-    unsigned rate;      // permille of things that go wrong, of each class that is on
+    unsigned faults; // bits of enum fault_class
+    unsigned rate;   // permille of things that go wrong, of each class that is on
     struct rules rules;
     unsigned n_skus, n_clients;
     int64_t stock[SKUS_MAX], price_fen[SKUS_MAX];
-    int64_t shop_ms;    // how long clients come
-    int64_t batch_ms;   // the engine gets to a turn this late at most: larger batches
-    int64_t lag_ms;     // a provider takes money that much longer than it should
-    int64_t stale_ms;   // how far its replica is behind
-    bool close_kills;   // closing an unscanned code kills it
+    int64_t shop_ms;  // how long clients come
+    int64_t batch_ms; // the engine gets to a turn this late at most: larger batches
+    int64_t lag_ms;   // a provider takes money that much longer than it should
+    int64_t stale_ms; // how far its replica is behind
+    bool close_kills; // closing an unscanned code kills it
     unsigned page_size;
-    bool fresh;         // begins with no database at all
-    unsigned crashes;   // planned
+    bool fresh;               // begins with no database at all
+    unsigned crashes;         // planned
     unsigned at_the_deadline; // permille of buyers who act there
 };
 
@@ -99,7 +99,7 @@ struct happening {
 };
 
 struct totals { // over all seeds
-    uint64_t lifecycles, crashes, faults, scenes[N_SCENES], turns, commits, ops, virtual_ms;
+    uint64_t lifecycles, crashes, faults, scenes[N_SCENES], hidden_by_clock, turns, commits, ops, virtual_ms;
 };
 
 // An order as its public events tell it, in the order they were committed.

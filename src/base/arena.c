@@ -16,7 +16,10 @@ void *arena_take(struct arena *a, size_t n)
     if (!a->blocks || a->blocks->size - a->used < n) {
         size_t size = n > BLOCK_SIZE ? n : BLOCK_SIZE;
         struct arena_block *b = malloc(sizeof *b + size);
-        if (!b) return NULL;
+        if (!b) {
+            a->failed = true;
+            return NULL;
+        }
         b->next = a->blocks;
         b->size = size;
         a->blocks = b;
@@ -44,6 +47,7 @@ void arena_reset(struct arena *a)
         free(b);
     }
     a->used = 0;
+    a->failed = false;
 }
 
 void arena_free(struct arena *a)

@@ -10,6 +10,7 @@ struct arena_block;
 struct arena {
     struct arena_block *blocks; // newest first
     size_t used;                // of the newest
+    bool failed;                // memory was out at some time since the last reset
 };
 
 void *arena_take(struct arena *a, size_t n);          // zeroed, aligned to 16; NULL when memory is out

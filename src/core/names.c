@@ -2,12 +2,16 @@
 // The texts of the stored numbers, from the lists in order.h. A number that is not of the list reads "?".
 #include "core/order.h"
 
-#define X_NAME(constant, text) [constant] = text,
+#define X_CASE(constant, text)                                                                                         \
+    case constant:                                                                                                     \
+        return text;
 #define NAME_FUNCTION(function, type, LIST)                                                                            \
     const char *function(enum type v)                                                                                  \
     {                                                                                                                  \
-        static const char *const names[] = {LIST(X_NAME)};                                                             \
-        return (unsigned)v < sizeof names / sizeof names[0] && names[v] ? names[v] : "?";                              \
+        switch ((unsigned)v) {                                                                                         \
+            LIST(X_CASE)                                                                                               \
+        }                                                                                                              \
+        return "?";                                                                                                    \
     }
 
 NAME_FUNCTION(order_state_name, order_state, ORDER_STATES)

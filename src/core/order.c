@@ -30,6 +30,12 @@ static const unsigned ORDER_EDGES[] = {
     [ORDER_CANCELLED] = BIT(ORDER_PAID),
 };
 
+static const enum event_type ORDER_TOLD[] = {
+    [ORDER_PLACED] = EVENT_ORDER_PLACED,       [ORDER_AWAITING_PAYMENT] = EVENT_ORDER_AWAITING_PAYMENT,
+    [ORDER_CLOSING] = EVENT_ORDER_CLOSING,     [ORDER_PAID] = EVENT_ORDER_PAID,
+    [ORDER_CANCELLED] = EVENT_ORDER_CANCELLED,
+};
+
 #define MONEY_CAME (BIT(PAYMENT_CAPTURED) | BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_HELD) | BIT(PAYMENT_MISMATCHED))
 static const unsigned PAYMENT_EDGES[] = {
     [PAYMENT_STATE_0] = BIT(PAYMENT_CREATING),
@@ -89,14 +95,14 @@ static size_t say(struct trace *t, size_t at, struct str words)
     return at;
 }
 
-// How many of n bytes are whole characters (UTF-8): a text that was cut may end inside one.
+// How many of n bytes are whole characters (UTF-8): a text that was cut may end inside one. It begins with a verb of
+// ours, so the way back ends there.
 static size_t whole_characters(const char *p, size_t n)
 {
-    size_t start = n;
-    while (start > 0 && ((unsigned char)p[start - 1] & 0xc0) == 0x80)
+    size_t start = n - 1;
+    while (((unsigned char)p[start] & 0xc0) == 0x80)
         start--;
-    if (start == 0) return 0;
-    unsigned char lead = (unsigned char)p[--start];
+    unsigned char lead = (unsigned char)p[start];
     size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
     return start + length <= n ? start + length : start;
 }
@@ -137,39 +143,35 @@ static void refund_touch(struct run *r, const struct refund *f)
 
 // --- The movers: nobody else assigns a state
 
+static bool order_is_payable(const struct order *o)
+{
+    return o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT;
+}
+
 static void order_move(struct run *r, enum order_state to)
 {
     struct order *o = r->o;
     assert(ORDER_EDGES[o->state] & BIT(to));
     enum order_state from = o->state;
+    enum stock_move stock = STOCK_STAY;
     o->state = to;
     r->out->changed = true;
-    switch (to) {
-    case ORDER_PLACED:
+    if (to == ORDER_PLACED) {
         o->created_ms = r->now_ms;
-        if (o->holds_stock) r->out->stock = STOCK_HOLD;
-        emit(r, EVENT_ORDER_PLACED, NULL, NULL, o->amount_fen);
-        break;
-    case ORDER_AWAITING_PAYMENT: emit(r, EVENT_ORDER_AWAITING_PAYMENT, NULL, NULL, o->amount_fen); break;
-    case ORDER_CLOSING:
+        stock = STOCK_HOLD;
+    } else if (to == ORDER_CLOSING) {
         o->closing_ms = r->now_ms;
-        o->check_ms = TIME_NEVER;
-        emit(r, EVENT_ORDER_CLOSING, NULL, NULL, o->amount_fen);
-        break;
-    case ORDER_PAID:
+    } else if (to == ORDER_PAID) {
         o->paid_ms = r->now_ms;
-        o->check_ms = TIME_NEVER;
         o->reason = REASON_NONE;
-        if (o->holds_stock) r->out->stock = from == ORDER_CANCELLED ? STOCK_RETAKE : STOCK_SELL;
-        emit(r, EVENT_ORDER_PAID, NULL, NULL, o->amount_fen);
-        break;
-    case ORDER_CANCELLED:
+        stock = from == ORDER_CANCELLED ? STOCK_RETAKE : STOCK_SELL;
+    } else if (to == ORDER_CANCELLED) {
         o->cancelled_ms = r->now_ms;
-        if (o->holds_stock) r->out->stock = STOCK_RELEASE;
-        emit(r, EVENT_ORDER_CANCELLED, NULL, NULL, o->amount_fen);
-        break;
-    case ORDER_STATE_0: break;
+        stock = STOCK_RELEASE;
     }
+    if (!order_is_payable(o)) o->check_ms = TIME_NEVER;
+    if (o->holds_stock && stock != STOCK_STAY) r->out->stock = stock;
+    emit(r, ORDER_TOLD[to], NULL, NULL, o->amount_fen);
 }
 
 static void payment_move(struct run *r, struct payment *p, enum payment_state to)
@@ -185,11 +187,6 @@ static void payment_move(struct run *r, struct payment *p, enum payment_state to
 static bool payment_is_open(const struct payment *p)
 {
     return p->state == PAYMENT_CREATING || p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING;
-}
-
-static bool order_is_payable(const struct order *o)
-{
-    return o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT;
 }
 
 // --- Owing and asking
@@ -222,9 +219,9 @@ static int64_t code_expiry_ms(const struct run *r)
 static void ask(struct run *r, struct payment *p, enum call_method method)
 {
     p->tries++;
-    // A code that was long in coming needs a later end. Never an earlier one: an ask that was not answered may have
-    // made a code with the end it named.
-    if (method == CALL_CREATE && code_expiry_ms(r) > p->expires_ms) p->expires_ms = code_expiry_ms(r);
+    // The same number is asked for with the same end, as providers want it, until that end is too near for any code.
+    if (method == CALL_CREATE && p->expires_ms < r->now_ms + r->rules->code_min_life_ms)
+        p->expires_ms = code_expiry_ms(r);
     owe(r, p, method, r->now_ms + r->rules->call_deadline_ms + backoff_ms(p->key, p->tries));
     call_out(r, p, method);
 }
@@ -602,7 +599,9 @@ static void on_closing_answer(struct run *r, struct payment *p, const struct ans
         payment_not_found(r, p, a->asked_ms);
     } else if (done && a->fact == FACT_CLOSED) {
         payment_prove(r, p, a->method == CALL_QUERY ? PROOF_PROVIDER_CLOSED : PROOF_CLOSED);
-    } else if (done && a->fact == FACT_WAITING) {
+    } else if (a->on_demand && !(done && a->fact == FACT_WAITING && p->owes == CALL_QUERY)) {
+        return; // neither a proof nor a trade nobody closes yet: what is owed stays owed
+    } else if (done && a->fact == FACT_WAITING && a->method == CALL_QUERY) {
         payment_close_trade(r, p);
     } else if (a->outcome == OUTCOME_REFUSED && a->method == CALL_CLOSE && p->tries <= 2) {
         ask(r, p, CALL_QUERY); // most likely it was paid this moment
@@ -732,11 +731,11 @@ static void retire_codes(struct run *r)
     }
 }
 
-// While an order awaits payment at a channel it has a code that can be paid, or one in the making: a dead one, one that
+// While an order is payable at a channel it has a code that can be paid, or one in the making: a dead one, one that
 // was closed over there, or one that brought the wrong amount, is followed by another, if the window leaves it time.
 static void order_keep_payable(struct run *r)
 {
-    if (r->o->state != ORDER_AWAITING_PAYMENT || r->o->channel == CHANNEL_ANY) return;
+    if (!order_is_payable(r->o) || r->o->channel == CHANNEL_ANY) return;
     if (r->now_ms + r->rules->code_min_life_ms > r->o->expires_ms || r->b->n_payments >= BUNDLE_PAYMENTS_TO_RENEW)
         return;
     for (unsigned i = 0; i < r->b->n_payments; i++)
@@ -826,6 +825,12 @@ static int64_t bundle_due_ms(const struct bundle *b)
     return due_ms;
 }
 
+// Whether this is the instant the placing is answered although there is no code yet.
+static bool is_answered(const struct event *e)
+{
+    return e->kind == EV_LATE_REPLY || (e->kind == EV_PLACE && e->place.is_answered);
+}
+
 void core_step(const struct rules *rules, struct bundle *b, const struct event *e, struct step *out)
 {
     out->refusal = REFUSAL_NONE;
@@ -855,7 +860,7 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     case EV_REFUND: on_refund(&r); break;
     case EV_LATE_REPLY: break;
     }
-    if (b->order.reply_state == ORDER_STATE_0 && (b->order.state != ORDER_PLACED || e->kind == EV_LATE_REPLY)) {
+    if (b->order.reply_state == ORDER_STATE_0 && (b->order.state != ORDER_PLACED || is_answered(e))) {
         b->order.reply_state = b->order.state;
         b->order.reply_version = b->order.version + 1;
         out->changed = true;

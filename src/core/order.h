@@ -194,9 +194,9 @@ struct refund {
 };
 
 // Everything a step may read or change: the order; its attempts that are not settled for good (creating, waiting,
-// closing, or with a refund pending), the one whose money counts, and the one the event names; its pending refunds and
-// the one the event names. New attempts and refunds of a merchant stop short of the limits, so that what must be
-// recorded (a refund of money that came too late) always has room.
+// closing, or with a refund pending), the one whose money counts, the newest, and the one the event names; its pending
+// refunds and the one the event names. New attempts and refunds of a merchant stop short of the limits, so that what
+// must be recorded (a refund of money that came too late) always has room.
 #define BUNDLE_PAYMENTS          8
 #define BUNDLE_REFUNDS           16
 #define BUNDLE_MERCHANT_REFUNDS  8
@@ -257,6 +257,9 @@ struct event {
     uint64_t fresh_key;  // the first of EVENT_FRESH_KEYS keys the step may give to rows it adds
     bool stock_is_short; // the store could not retake the stock: decide again without
     union {
+        struct {
+            bool is_answered; // at once, without waiting for a code
+        } place;
         struct answer answer; // EV_ANSWER, EV_NOTICE
         struct {
             enum cancel_reason reason;

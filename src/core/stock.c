@@ -33,5 +33,8 @@ bool stock_apply(struct stock *s, enum stock_move move, int64_t n)
 
 bool stock_add(struct stock *s, int64_t n)
 {
-    return count_add(&s->available, n);
+    int64_t available = s->available;
+    if (!count_add(&available, n) || available > STOCK_MAX - s->held - s->sold) return false;
+    s->available = available;
+    return true;
 }

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STOCK_MAX INT64_C(1000000000000) // of one SKU, each of the three counts
+#define STOCK_MAX INT64_C(1000000000000) // of one SKU, the three counts together
 
 enum stock_move {
     STOCK_STAY,
@@ -28,7 +28,8 @@ struct stock {
 struct stock stock_delta(enum stock_move move);
 // Moves n units (n >= 0). False, and nothing changed, when a count would become negative or too large.
 bool stock_apply(struct stock *s, enum stock_move move, int64_t n);
-// A merchant's adjustment of what is available; n may be negative. False and unchanged as above.
+// A merchant's adjustment of what is available; n may be negative. False and unchanged as above, and when the three
+// together would exceed STOCK_MAX: so no move can ever meet that limit.
 bool stock_add(struct stock *s, int64_t n);
 
 #endif

@@ -60,6 +60,38 @@ void item_want(struct item *it)
     }
 }
 
+// Names of carts and SKUs, in a space of their own beside the keys of orders (which leave the highest bit clear).
+static uint64_t name_claim(char kind, struct str name)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)kind;
+    for (size_t i = 0; i < name.n; i++)
+        h = (h ^ (unsigned char)name.p[i]) * UINT64_C(0x100000001b3);
+    return h | UINT64_C(1) << 63;
+}
+
+static uint64_t request_claim(const struct request *r)
+{
+    if (r->finishing) return 0;
+    switch (r->kind) {
+    case REQUEST_PLACE: return r->place.cart.n ? name_claim('c', r->place.cart) : 0;
+    case REQUEST_CANCEL:
+    case REQUEST_CHECK:
+    case REQUEST_REFUND: return r->order_key;
+    case REQUEST_STOCK_ADD: return name_claim('s', r->stock_add.sku);
+    case REQUEST_CART_PUT:
+    case REQUEST_CART_CLEAR: return name_claim('c', r->cart.cart);
+    case REQUEST_NOTICE:
+    case REQUEST_SKU_PUT: break;
+    }
+    return 0;
+}
+
+uint64_t item_claim(const struct item *it)
+{
+    if (it->kind == ITEM_REQUEST) return request_claim(it->request);
+    return it->kind == ITEM_ANSWER ? 0 : it->order_key;
+}
+
 static struct want *want_of(const struct item *it, enum want_kind kind)
 {
     for (unsigned i = 0; i < it->n_wants; i++)
@@ -77,23 +109,18 @@ static bool load_now(struct engine *e, struct want *w)
 
 static struct change *change_make(struct engine *e, struct item *it, enum change_kind kind)
 {
-    struct change *c = arena_take(&e->arena, sizeof *c);
-    if (!c) return NULL;
-    c->kind = kind;
-    c->at_ms = e->now_ms;
-    it->change = c;
-    return c;
+    it->change = &it->own_change;
+    *it->change = (struct change){.kind = kind, .at_ms = e->now_ms};
+    return it->change;
 }
 
 // Remembers the reply with the change, or alone when nothing else is to be written.
 static void remember(struct engine *e, struct item *it, uint64_t placed_key)
 {
-    struct request *r = it->request;
+    const struct request *r = it->request;
     if (!r->has_idem || r->reply.code) return;
-    struct idem_record *idem = arena_take(&e->arena, sizeof *idem);
     if (!it->change) change_make(e, it, CHANGE_IDEM);
-    if (!idem || !it->change) return;
-    *idem = (struct idem_record){
+    it->idem = (struct idem_record){
         .scope = r->idem_scope,
         .body = r->body_hash,
         .at_ms = e->now_ms,
@@ -101,23 +128,23 @@ static void remember(struct engine *e, struct item *it, uint64_t placed_key)
         .order_key = placed_key,
         .answer = placed_key ? (struct str){NULL, 0} : buf_view(&r->reply.body),
     };
-    it->change->idem = idem;
+    it->change->idem = &it->idem;
 }
 
 static void step_take(struct engine *e, struct item *it, struct event *ev)
 {
     ev->now_ms = e->now_ms;
-    ev->fresh_key = keygen_take(&e->keys, e->now_ms, EVENT_FRESH_KEYS);
+    if (ev->fresh_key == 0) ev->fresh_key = keygen_take(&e->keys, e->now_ms, EVENT_FRESH_KEYS);
     it->step = &e->steps[it - e->items];
     core_step(&e->o.rules, it->bundle, ev, it->step);
 }
 
+// Also when no row changes but questions are to leave: they leave at the release of a change.
 static void change_order(struct engine *e, struct item *it)
 {
-    struct step *s = it->step;
-    if (!s->changed && s->n_traces == 0) return;
+    const struct step *s = it->step;
+    if (!s->changed && s->n_traces == 0 && s->n_calls == 0) return;
     struct change *c = change_make(e, it, CHANGE_ORDER);
-    if (!c) return;
     it->bundle->order.version += s->changed;
     c->bundle = it->bundle;
     c->step = s;
@@ -134,11 +161,25 @@ static void problem(struct item *it, int status, const char *code, const char *d
 
 // --- A repeated request
 
+// The order with its newest attempt.
+static struct order_doc item_doc(const struct item *it)
+{
+    struct order_doc doc = {.order = it->bundle->order, .text = it->text};
+    for (unsigned i = 0; i < it->bundle->n_payments; i++) {
+        const struct payment *p = &it->bundle->payment[i];
+        if (doc.has_payment && p->n < doc.payment.n) continue;
+        doc.payment = *p;
+        doc.has_payment = true;
+    }
+    return doc;
+}
+
 // The order with the attempt it began with: that is what the placing showed. An order whose code is Till's own page
 // showed none.
-static struct order_doc doc_as_placed(const struct bundle *b, const struct order_text *text)
+static struct order_doc item_doc_as_placed(const struct item *it)
 {
-    struct order_doc doc = {.order = b->order, .text = *text};
+    const struct bundle *b = it->bundle;
+    struct order_doc doc = {.order = b->order, .text = it->text};
     for (unsigned i = 0; i < b->n_payments && b->order.channel != CHANNEL_ANY; i++) {
         if (b->payment[i].n != 1) continue;
         doc.payment = b->payment[i];
@@ -147,24 +188,51 @@ static struct order_doc doc_as_placed(const struct bundle *b, const struct order
     return doc;
 }
 
+void reply_order(struct engine *e, struct request *r, const struct item *it)
+{
+    bool places = r->kind == REQUEST_PLACE;
+    struct order_doc doc = places ? item_doc_as_placed(it) : item_doc(it);
+    struct document d = {.kind = places ? DOCUMENT_ORDER_AS_PLACED : DOCUMENT_ORDER, .order = &doc};
+    reply_present(e, r, places ? 201 : 200, &d);
+}
+
+// The order of an earlier placing, with its first attempt, whose key follows the order's.
+static bool load_placed(struct engine *e, struct item *it, uint64_t order_key)
+{
+    struct want w = {.kind = WANT_ORDER, .key = order_key};
+    if (!load_now(e, &w) || !w.found) return false;
+    if (w.bundle->order.channel != CHANNEL_ANY) {
+        w = (struct want){.kind = WANT_PAYMENT, .key = order_key + 1};
+        if (!load_now(e, &w) || !w.found) return false;
+    }
+    it->bundle = w.bundle;
+    it->text = w.order_text;
+    return true;
+}
+
+static void replay_placing(struct engine *e, struct item *it, uint64_t order_key)
+{
+    if (!load_placed(e, it, order_key)) {
+        problem(it, 503, "store_refused", "the order of the first answer cannot be read");
+    } else if (it->bundle->order.reply_state == ORDER_STATE_0) {
+        it->waits = true; // the first request died before its answer: this one waits for the code in its place
+    } else {
+        reply_order(e, it->request, it);
+        it->is_answered = true;
+    }
+}
+
 static void replay(struct engine *e, struct item *it, const struct idem_record *idem)
 {
     struct request *r = it->request;
-    if (idem->order_key) {
-        struct want w = {.kind = WANT_ORDER, .key = idem->order_key};
-        if (!load_now(e, &w) || !w.found) {
-            problem(it, 503, "store_refused", "the order of the first answer cannot be read");
-            return;
-        }
-        struct order_doc doc = doc_as_placed(w.bundle, &w.order_text);
-        struct document d = {.kind = DOCUMENT_ORDER_AS_PLACED, .order = &doc};
-        reply_present(e, r, idem->status, &d);
-    } else {
-        reply_ok(r, idem->status);
-        buf_clear(&r->reply.body);
-        buf_str(&r->reply.body, idem->answer);
-    }
     r->reply.replayed = true;
+    if (idem->order_key) {
+        replay_placing(e, it, idem->order_key);
+        return;
+    }
+    reply_ok(r, idem->status);
+    buf_clear(&r->reply.body);
+    buf_str(&r->reply.body, idem->answer);
     it->is_answered = true;
 }
 
@@ -197,18 +265,6 @@ static bool decide_idem(struct engine *e, struct item *it)
 
 // --- Placing
 
-struct order_doc item_doc(const struct item *it)
-{
-    struct order_doc doc = {.order = it->bundle->order, .text = it->text};
-    for (unsigned i = 0; i < it->bundle->n_payments; i++) {
-        const struct payment *p = &it->bundle->payment[i];
-        if (doc.has_payment && p->n < doc.payment.n) continue;
-        doc.payment = *p;
-        doc.has_payment = true;
-    }
-    return doc;
-}
-
 static bool lines_from_cart(struct engine *e, struct item *it, struct order_wish *wish, const struct want *cart)
 {
     if (!cart->found || cart->n_lines == 0) {
@@ -216,7 +272,10 @@ static bool lines_from_cart(struct engine *e, struct item *it, struct order_wish
         return false;
     }
     wish->lines = arena_take(&e->arena, cart->n_lines * sizeof *wish->lines);
-    if (!wish->lines) return false;
+    if (!wish->lines) {
+        problem(it, 503, "overloaded", "out of memory");
+        return false;
+    }
     wish->n_lines = cart->n_lines;
     for (unsigned i = 0; i < cart->n_lines; i++)
         wish->lines[i] = (struct line){.sku = cart->lines[i].sku.sku, .quantity = cart->lines[i].quantity};
@@ -241,6 +300,8 @@ static bool lines_price(struct item *it, struct order_wish *wish, const struct w
         if (!sku) {
             reply_problem(it->request, 422, "unknown_sku", "there is no sku %.*s", (int)wish->lines[i].sku.n,
                           wish->lines[i].sku.p);
+            (void)snprintf(it->request->reply.sku, sizeof it->request->reply.sku, "%.*s", (int)wish->lines[i].sku.n,
+                           wish->lines[i].sku.p);
             (void)snprintf(it->request->reply.pointer, sizeof it->request->reply.pointer, "/items/%u/sku", i);
             it->is_answered = true;
             return false;
@@ -309,22 +370,49 @@ static bool decide_merchant_no(struct engine *e, struct item *it, const struct w
     return true;
 }
 
+// A copy of the wish to decide on: what it is filled up with lives as long as the turn, the request may come again.
+static struct order_wish *wish_copy(struct engine *e, const struct order_wish *from)
+{
+    struct order_wish *wish = arena_take(&e->arena, sizeof *wish);
+    if (!wish) return NULL;
+    *wish = *from;
+    if (from->n_lines) {
+        wish->lines = arena_take(&e->arena, from->n_lines * sizeof *wish->lines);
+        if (!wish->lines) return NULL;
+        memcpy(wish->lines, from->lines, from->n_lines * sizeof *wish->lines);
+    }
+    return wish;
+}
+
+// Both providers take renminbi only.
+static bool currency_is_supported(struct item *it, const struct order_wish *wish)
+{
+    if (wish->channel == CHANNEL_ANY || str_eq(wish->text.currency, STR("CNY"))) return true;
+    problem(it, 422, "currency_not_supported", "this channel takes CNY only");
+    return false;
+}
+
 static void decide_place(struct engine *e, struct item *it)
 {
-    struct request *r = it->request;
-    struct order_wish *wish = &r->place;
+    const struct request *r = it->request;
     const struct want *cart = want_of(it, WANT_CART);
     if (decide_merchant_no(e, it, want_of(it, WANT_MERCHANT_NO))) return;
-    if (cart && !lines_from_cart(e, it, wish, cart)) return;
-    if (wish->n_lines && !lines_price(it, wish, cart)) return;
-    it->bundle = arena_take(&e->arena, sizeof *it->bundle);
-    struct change *c = it->bundle && lines_describe(e, wish) ? change_make(e, it, CHANGE_ORDER) : NULL;
-    if (!c) {
+    struct order_wish *wish = wish_copy(e, &r->place);
+    it->bundle = wish ? arena_take(&e->arena, sizeof *it->bundle) : NULL;
+    if (!it->bundle) {
         problem(it, 503, "overloaded", "out of memory");
         return;
     }
+    if (cart && !lines_from_cart(e, it, wish, cart)) return;
+    if (wish->n_lines && !lines_price(it, wish, cart)) return;
+    if (!currency_is_supported(it, wish)) return;
+    if (!lines_describe(e, wish)) {
+        problem(it, 503, "overloaded", "out of memory");
+        return;
+    }
+    uint64_t keys = keygen_take(&e->keys, e->now_ms, 1 + EVENT_FRESH_KEYS); // the first attempt's follows the order's
     it->bundle->order = (struct order){
-        .key = keygen_take(&e->keys, e->now_ms, 1),
+        .key = keys,
         .channel = wish->channel,
         .policy = wish->policy,
         .holds_stock = wish->n_lines > 0,
@@ -333,32 +421,24 @@ static void decide_place(struct engine *e, struct item *it)
         .due_ms = TIME_NEVER,
     };
     it->text = wish->text;
-    step_take(e, it, &(struct event){.kind = EV_PLACE});
-    it->bundle->order.version = 1;
-    *c = (struct change){
-        .kind = CHANGE_ORDER,
-        .at_ms = e->now_ms,
-        .bundle = it->bundle,
-        .step = it->step,
-        .first_event_key = keygen_take(&e->keys, e->now_ms, it->step->n_events),
-        .first_trace_key = it->step->n_traces ? keygen_take(&e->keys, e->now_ms, it->step->n_traces) : 0,
-        .text = &it->text,
-        .request_hash = r->body_hash,
-        .lines = wish->lines,
-        .n_lines = wish->n_lines,
-        .cart = wish->cart,
-    };
-    remember(e, it, it->bundle->order.key);
+    bool waits = e->n_waits + BATCH_MAX < WAITS_MAX;
+    step_take(e, it, &(struct event){.kind = EV_PLACE, .fresh_key = keys + 1, .place = {.is_answered = !waits}});
+    change_order(e, it);
+    it->change->text = &it->text;
+    it->change->request_hash = r->body_hash;
+    it->change->lines = wish->lines;
+    it->change->n_lines = wish->n_lines;
+    it->change->cart = wish->cart;
+    remember(e, it, keys);
 }
 
 // --- The other requests
 
-static void present_order(struct engine *e, struct item *it, int status)
+static void answer_order(struct engine *e, struct item *it)
 {
-    struct order_doc doc = item_doc(it);
-    struct document d = {.kind = DOCUMENT_ORDER, .order = &doc};
-    reply_present(e, it->request, status, &d);
+    reply_order(e, it->request, it);
     it->is_answered = true;
+    remember(e, it, 0);
 }
 
 static bool decide_refusal(struct item *it)
@@ -379,24 +459,17 @@ static void decide_cancel(struct engine *e, struct item *it)
               &(struct event){.kind = EV_CANCEL, .cancel = {it->request->cancel_reason}, .note = it->request->note});
     if (decide_refusal(it)) return;
     change_order(e, it);
-    present_order(e, it, 200);
-    remember(e, it, 0);
+    answer_order(e, it);
 }
 
 static void decide_check(struct engine *e, struct item *it)
 {
     step_take(e, it, &(struct event){.kind = EV_CHECK});
     change_order(e, it);
-    if (it->step->n_calls) {
-        // The questions leave at the release even when no row changes by asking.
-        if (!it->change && !change_make(e, it, CHANGE_ORDER)) return;
-        it->change->bundle = it->bundle;
-        it->change->step = it->step;
+    if (it->step->n_calls)
         it->waits = true;
-        return;
-    }
-    present_order(e, it, 200);
-    remember(e, it, 0);
+    else
+        answer_order(e, it);
 }
 
 static void decide_refund(struct engine *e, struct item *it)
@@ -428,7 +501,6 @@ static void decide_notice(struct engine *e, struct item *it)
         return;
     }
     struct change *c = change_make(e, it, CHANGE_CASE);
-    if (!c) return;
     c->case_key = keygen_take(&e->keys, e->now_ms, 1);
     c->case_channel = r->notice.channel;
     c->case_number = str_of(r->notice.notice.number);
@@ -450,7 +522,6 @@ static void decide_stock_add(struct engine *e, struct item *it)
         return;
     }
     struct change *c = change_make(e, it, CHANGE_STOCK_ADD);
-    if (!c) return;
     c->sku = w->sku;
     c->add = r->stock_add.add;
     struct document d = {.kind = DOCUMENT_SKU, .sku = &after};
@@ -466,7 +537,6 @@ static void decide_small(struct engine *e, struct item *it)
                                    r->kind == REQUEST_SKU_PUT    ? CHANGE_SKU_PUT
                                    : r->kind == REQUEST_CART_PUT ? CHANGE_CART_PUT
                                                                  : CHANGE_CART_CLEAR);
-    if (!c) return;
     if (r->kind == REQUEST_SKU_PUT) {
         c->sku = r->sku_put.sku;
         c->with_stock = r->sku_put.with_stock;
@@ -493,7 +563,7 @@ static void decide_request(struct engine *e, struct item *it)
         return;
     }
     if (decide_idem(e, it)) {
-        it->bundle = NULL;
+        if (!it->waits) it->bundle = NULL;
         return;
     }
     if (concerns_an_order(r) && !it->bundle) {
@@ -511,7 +581,6 @@ static void decide_request(struct engine *e, struct item *it)
     case REQUEST_CART_PUT:
     case REQUEST_CART_CLEAR: decide_small(e, it); break;
     }
-    if (!it->change && !it->is_answered && !it->waits) problem(it, 503, "overloaded", "out of memory");
 }
 
 // --- Everything

@@ -117,19 +117,32 @@ static void inbox_take(struct engine *e)
     pthread_mutex_unlock(&e->lock);
 }
 
-static void request_put_back(struct engine *e, struct request *r)
+static void request_put_off(struct engine *e, struct request *r)
 {
-    r->next = e->requests;
-    e->requests = r;
-    if (!r->next) e->requests_end = &r->next;
+    r->next = NULL;
+    *e->put_off_end = r;
+    e->put_off_end = &r->next;
     atomic_fetch_add(&e->backlog, 1);
 }
 
-static void answer_put_back(struct engine *e, struct answer_node *node)
+// Those that had waited their turn already stay ahead of those that did not, in their order.
+static void requests_put_off_again(struct engine *e)
 {
-    node->next = e->answers;
-    e->answers = node;
-    if (!node->next) e->answers_end = &node->next;
+    for (unsigned i = e->n_items; i-- > 0;) {
+        struct item *it = &e->items[i];
+        if (it->kind != ITEM_REQUEST || !it->again || !it->was_again) continue;
+        it->request->next = e->put_off;
+        e->put_off = it->request;
+        if (!it->request->next) e->put_off_end = &it->request->next;
+        atomic_fetch_add(&e->backlog, 1);
+    }
+}
+
+static void answer_put_off(struct engine *e, struct answer_node *node)
+{
+    node->next = NULL;
+    *e->answers_end = node;
+    e->answers_end = &node->next;
     atomic_fetch_add(&e->answers_backlog, 1);
 }
 
@@ -278,20 +291,51 @@ static void gather_dues(struct engine *e)
 {
     struct timer_entry due;
     unsigned room = BATCH_MAX - e->n_items;
-    unsigned most = e->requests ? (room > SHARE ? room - SHARE : 0) : room;
+    unsigned most = e->requests || e->put_off ? (room > SHARE ? room - SHARE : 0) : room;
     for (unsigned n = 0; n < most && timers_take(&e->timers, e->now_ms, &due); n++)
         item_add(e, ITEM_DUE)->order_key = due.order_key;
 }
 
+static struct item *gather_one(struct engine *e, struct request **first, struct request ***end)
+{
+    struct request *r = *first;
+    *first = r->next;
+    if (!*first) *end = first;
+    r->next = NULL;
+    atomic_fetch_sub(&e->backlog, 1);
+    struct item *it = item_add(e, ITEM_REQUEST);
+    it->request = r;
+    return it;
+}
+
+// What was put off comes first, but for a share only: many requests for one order go through one a turn, and must not
+// keep everybody else waiting.
 static void gather_requests(struct engine *e)
 {
-    while (e->requests && e->n_items < BATCH_MAX) {
-        struct request *r = e->requests;
-        e->requests = r->next;
-        if (!e->requests) e->requests_end = &e->requests;
-        r->next = NULL;
-        atomic_fetch_sub(&e->backlog, 1);
-        item_add(e, ITEM_REQUEST)->request = r;
+    for (unsigned n = 0; e->put_off && n < SHARE && e->n_items < BATCH_MAX; n++)
+        gather_one(e, &e->put_off, &e->put_off_end)->was_again = true;
+    while (e->requests && e->n_items < BATCH_MAX)
+        (void)gather_one(e, &e->requests, &e->requests_end);
+}
+
+// An order takes part in a turn once, and so does a cart and the stock of a SKU: what comes second would decide from
+// rows that the first is changing.
+static bool claim(struct engine *e, uint64_t key)
+{
+    unsigned at = bucket_of(key) % CLAIMS;
+    while (e->claims[at] && e->claims[at] != key)
+        at = (at + 1) % CLAIMS;
+    bool is_first = e->claims[at] == 0;
+    e->claims[at] = key;
+    return is_first;
+}
+
+static void put_off_seconds(struct engine *e)
+{
+    memset(e->claims, 0, sizeof e->claims);
+    for (unsigned i = 0; i < e->n_items; i++) {
+        uint64_t key = item_claim(&e->items[i]);
+        if (key) e->items[i].again = !claim(e, key);
     }
 }
 
@@ -304,52 +348,41 @@ static void gather(struct engine *e)
     gather_waits(e);
     gather_dues(e);
     gather_requests(e);
+    put_off_seconds(e);
 }
 
 // --- Load
 
-static uint64_t item_order(const struct item *it)
+// Of answers and notifications only the attempt was known; now its order is.
+static void put_off_late_seconds(struct engine *e)
 {
-    for (unsigned i = 0; i < it->n_wants; i++) {
-        const struct want *w = &it->wants[i];
-        if (w->found && (w->kind == WANT_ORDER || w->kind == WANT_PAYMENT)) return w->bundle->order.key;
-    }
-    return 0;
-}
-
-// An order takes part in a turn once: what comes second would decide from rows that the first is changing.
-static void put_off_seconds(struct engine *e)
-{
-    uint64_t seen[BATCH_MAX * 4] = {0};
-    const unsigned size = BATCH_MAX * 4;
     for (unsigned i = 0; i < e->n_items; i++) {
-        uint64_t key = item_order(&e->items[i]);
-        if (key == 0) continue;
-        unsigned at = bucket_of(key) % size;
-        while (seen[at] && seen[at] != key)
-            at = (at + 1) % size;
-        e->items[i].again = seen[at] == key;
-        seen[at] = key;
+        struct item *it = &e->items[i];
+        for (unsigned w = 0; w < it->n_wants; w++)
+            if (it->wants[w].kind == WANT_PAYMENT && it->wants[w].found)
+                it->again = !claim(e, it->wants[w].bundle->order.key);
     }
 }
 
-static bool load(struct engine *e)
+static enum store_outcome load(struct engine *e)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < e->n_items; i++)
-        n += item_wants_most(&e->items[i]);
-    if (n == 0) return true;
-    struct want *all = arena_take(&e->arena, n * sizeof *all);
-    if (!all) return false;
+        if (!e->items[i].again) n += item_wants_most(&e->items[i]);
+    struct want *all = n ? arena_take(&e->arena, n * sizeof *all) : NULL;
+    if (n == 0) return STORE_DONE;
+    if (!all) return STORE_REFUSED;
     n = 0;
     for (unsigned i = 0; i < e->n_items; i++) {
-        e->items[i].wants = all + n;
-        item_want(&e->items[i]);
-        n += e->items[i].n_wants;
+        struct item *it = &e->items[i];
+        if (it->again) continue;
+        it->wants = all + n;
+        item_want(it);
+        n += it->n_wants;
     }
-    if (!e->o.store->ops->load(e->o.store, all, n, &e->arena)) return false;
-    put_off_seconds(e);
-    return true;
+    if (!e->o.store->ops->load(e->o.store, all, n, &e->arena)) return STORE_UNKNOWN;
+    put_off_late_seconds(e);
+    return STORE_DONE;
 }
 
 // --- Commit
@@ -384,8 +417,10 @@ static void put_off(struct engine *e, struct item *it)
 {
     it->again = true;
     switch (it->kind) {
-    case ITEM_REQUEST: request_put_back(e, it->request); break;
-    case ITEM_ANSWER: answer_put_back(e, it->answer); break;
+    case ITEM_REQUEST:
+        if (!it->was_again) request_put_off(e, it->request); // else requests_put_off_again(), all together
+        break;
+    case ITEM_ANSWER: answer_put_off(e, it->answer); break;
     case ITEM_DUE: (void)timers_add(&e->timers, e->now_ms, it->order_key); break;
     case ITEM_WAIT_OVER:
         if (!wait_put_back(e, it->request, it->order_key)) {
@@ -404,14 +439,32 @@ static void release_conflict(struct engine *e, struct item *it)
         (void)timers_add(&e->timers, e->now_ms + RETRY_MS / 10, it->order_key);
     } else if (it->kind == ITEM_ANSWER) {
         if (++it->answer->n_conflicts <= CONFLICTS_MAX) put_off(e, it); // else lost: its row asks again
+    } else if (it->kind == ITEM_WAIT_OVER) {
+        put_off(e, it);
     } else if (r->finishing) {
         reply_out(e, r); // remembered by somebody else meanwhile
     } else if (++r->n_conflicts > CONFLICTS_MAX) {
         reply_problem(r, 503, "conflict", "others keep changing the same thing; nothing was changed");
         reply_out(e, r);
     } else {
-        if (it->kind == ITEM_REQUEST && r->has_idem) idem_stop(e, r);
+        if (r->has_idem) idem_stop(e, r);
         put_off(e, it);
+    }
+}
+
+// A cancelled order cannot take its stock again: decided once more, without. Anything else that is short has met rows
+// that cannot be, and is treated like a conflict, which is bounded.
+static void release_short(struct engine *e, struct item *it)
+{
+    struct request *r = it->request;
+    bool *is_short = it->kind == ITEM_ANSWER                                 ? &it->answer->stock_is_short
+                     : it->kind == ITEM_REQUEST && r->kind == REQUEST_NOTICE ? &r->stock_is_short
+                                                                             : NULL;
+    if (is_short && !*is_short) {
+        *is_short = true;
+        put_off(e, it);
+    } else {
+        release_conflict(e, it);
     }
 }
 
@@ -424,15 +477,13 @@ static void release_refused_change(struct engine *e, struct item *it)
     case APPLY_CONFLICT: release_conflict(e, it); break;
     case APPLY_SHORT:
         if (it->kind == ITEM_REQUEST && r->kind == REQUEST_PLACE) {
-            reply_problem(r, 409, "insufficient_stock", "not enough of sku %.*s", (int)it->change->short_sku.n,
-                          it->change->short_sku.p);
+            struct str sku = it->change->short_sku;
+            reply_problem(r, 409, "insufficient_stock", "not enough of sku %.*s", (int)sku.n, sku.p);
+            (void)snprintf(r->reply.sku, sizeof r->reply.sku, "%.*s", (int)sku.n, sku.p);
             reply_out(e, r);
             break;
         }
-        // A cancelled order cannot take its stock again: decide once more, without it.
-        if (it->answer) it->answer->stock_is_short = true;
-        if (r) r->stock_is_short = true;
-        put_off(e, it);
+        release_short(e, it);
         break;
     case APPLY_MISSING:
     case APPLY_EXISTS:
@@ -461,11 +512,29 @@ static void release_small_request(struct engine *e, struct item *it)
 static void release_placing(struct engine *e, struct item *it)
 {
     struct request *r = it->request;
-    if (it->bundle->order.state == ORDER_PLACED && wait_add(e, r, it->bundle->order.key)) return;
-    struct order_doc doc = item_doc(it);
-    struct document d = {.kind = DOCUMENT_ORDER, .order = &doc};
-    reply_present(e, r, 201, &d);
+    if (it->bundle->order.reply_state == ORDER_STATE_0 && wait_add(e, r, it->bundle->order.key)) return;
+    reply_order(e, r, it);
     reply_out(e, r);
+}
+
+// The reply of a check is remembered before it goes out.
+static void check_out(struct engine *e, struct request *r)
+{
+    if (r->has_idem && !r->reply.code) {
+        r->finishing = true;
+        request_put_off(e, r);
+    } else {
+        reply_out(e, r);
+    }
+}
+
+static void wait_out(struct engine *e, struct request *r, const struct item *it)
+{
+    reply_order(e, r, it);
+    if (r->kind == REQUEST_CHECK)
+        check_out(e, r);
+    else
+        reply_out(e, r);
 }
 
 static bool wait_is_over(const struct wait *w, const struct item *it)
@@ -482,29 +551,18 @@ static void release_waits(struct engine *e, const struct item *it)
         if (!wait_is_over(w, it)) continue;
         struct request *r = w->request;
         w->request = NULL;
-        struct order_doc doc = item_doc(it);
-        struct document d = {.kind = DOCUMENT_ORDER, .order = &doc};
-        reply_present(e, r, r->kind == REQUEST_PLACE ? 201 : 200, &d);
-        if (r->kind == REQUEST_CHECK && r->has_idem && !r->reply.code) { // its answer is remembered first
-            r->finishing = true;
-            request_put_back(e, r);
-        } else {
-            reply_out(e, r);
-        }
+        wait_out(e, r, it);
     }
 }
 
 static void release_wait_over(struct engine *e, struct item *it)
 {
-    struct request *r = it->request;
     if (it->bundle) {
-        struct order_doc doc = item_doc(it);
-        struct document d = {.kind = DOCUMENT_ORDER, .order = &doc};
-        reply_present(e, r, r->kind == REQUEST_PLACE ? 201 : 200, &d);
-    } else {
-        reply_problem(r, 503, "store_refused", "the request was carried out, but its order cannot be read now");
+        wait_out(e, it->request, it);
+        return;
     }
-    reply_out(e, r);
+    reply_problem(it->request, 503, "store_refused", "it was carried out, but its order cannot be read now");
+    reply_out(e, it->request);
 }
 
 static void release_request(struct engine *e, struct item *it)
@@ -512,7 +570,7 @@ static void release_request(struct engine *e, struct item *it)
     struct request *r = it->request;
     if (it->is_answered) {
         reply_out(e, r);
-    } else if (r->kind == REQUEST_PLACE) {
+    } else if (r->kind == REQUEST_PLACE && !it->waits) {
         release_placing(e, it);
     } else if (!it->waits) {
         release_small_request(e, it);
@@ -631,7 +689,7 @@ static void free_answers(struct engine *e)
 
 static int64_t next_ms(const struct engine *e)
 {
-    if (e->requests || e->answers) return e->now_ms;
+    if (e->requests || e->put_off || e->answers) return 0; // at once, whatever the clock says
     int64_t next = timers_next_ms(&e->timers);
     if (e->waits && e->waits->until_ms < next) next = e->waits->until_ms;
     return next;
@@ -642,19 +700,21 @@ enum turn_result engine_turn(struct engine *e, int64_t now_ms)
     atomic_store(&e->in_turn, true);
     if (now_ms > e->now_ms) e->now_ms = now_ms; // a clock that steps back un-expires nothing
     gather(e);
-    if (!load(e)) return TURN_FATAL;
-    for (unsigned i = 0; i < e->n_items; i++)
+    enum store_outcome outcome = load(e);
+    for (unsigned i = 0; i < e->n_items && outcome == STORE_DONE; i++)
         if (!e->items[i].again) item_decide(e, &e->items[i]);
 
     // THE LAW: whatever anyone may conclude from (a reply, an acknowledged notification, an event, a question to a
     // provider) leaves only after the rows it speaks of are durable, because a crash in between must not make it a lie.
     // commit() must be before release(), and nothing above commit() has an effect outside.
-    switch (commit(e)) {
+    if (outcome == STORE_DONE) outcome = commit(e);
+    switch (outcome) {
     case STORE_DONE: release(e); break;
     case STORE_REFUSED: release_nothing(e); break;
     case STORE_UNKNOWN: return TURN_FATAL;
     }
 
+    requests_put_off_again(e);
     free_answers(e);
     if (e->o.turn_end) e->o.turn_end(e->o.ctx);
     atomic_fetch_add_explicit(&e->stats.turns, 1, memory_order_relaxed);
@@ -701,6 +761,7 @@ struct engine *engine_new(const struct engine_options *o, char why[160])
     e->requests_end = &e->requests;
     e->answers_end = &e->answers;
     e->waits_end = &e->waits;
+    e->put_off_end = &e->put_off;
     if (!recover(e)) {
         (void)snprintf(why, 160, "cannot read the open orders");
         engine_free(e);
@@ -720,9 +781,10 @@ void engine_free(struct engine *e)
 {
     if (!e) return;
     inbox_take(e);
-    while (e->requests) {
-        struct request *r = e->requests;
-        e->requests = r->next;
+    *e->put_off_end = e->requests;
+    while (e->put_off) {
+        struct request *r = e->put_off;
+        e->put_off = r->next;
         give_back(e, r);
     }
     while (e->answers) {
@@ -736,6 +798,9 @@ void engine_free(struct engine *e)
         if (w->request) give_back(e, w->request);
         free(w);
     }
+    // After a fatal turn what it had taken is still in its hands.
+    for (unsigned i = 0; atomic_load(&e->in_turn) && i < e->n_items; i++)
+        if (e->items[i].kind == ITEM_ANSWER) free(e->items[i].answer);
     arena_free(&e->arena);
     timers_close(&e->timers);
     pthread_cond_destroy(&e->bell);

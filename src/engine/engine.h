@@ -53,6 +53,7 @@ struct reply {
     const char *code; // stable code of the problem
     char detail[160];
     char pointer[32];
+    char sku[72];  // insufficient_stock, unknown_sku: which
     bool replayed; // Idempotent-Replayed
     struct buf body;
 };

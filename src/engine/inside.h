@@ -9,6 +9,7 @@
 
 #define BATCH_MAX 256
 #define WAITS_MAX 16384 // placings that wait for their code at one time; beyond, they are answered at once
+#define CLAIMS    (4 * BATCH_MAX)
 #define BUCKETS   4096
 #define CODE_MAX  512
 
@@ -34,11 +35,14 @@ struct item {
     struct bundle *bundle;
     int64_t due_before_ms; // order.due_ms as loaded
     struct order_text text;
-    struct step *step;     // NULL: none was taken
-    struct change *change; // NULL: nothing to commit
-    bool is_answered;      // request: `reply` is filled and goes out at the release
-    bool waits;            // request: its reply comes with a later turn
-    bool again;            // put off to a later turn
+    struct step *step;        // NULL: none was taken
+    struct change *change;    // NULL: nothing to commit
+    struct change own_change; // what `change` points to until the commit gathers them
+    struct idem_record idem;  // what it may point to
+    bool is_answered;         // request: `reply` is filled and goes out at the release
+    bool waits;               // request: its reply comes with a later turn
+    bool again;               // put off to a later turn
+    bool was_again;           // and was so already
 };
 
 // A request whose answer waits for a provider's. Oldest first, since all wait equally long.
@@ -68,6 +72,7 @@ struct engine {
     // taken from the inbox, not yet through a turn
     struct request *requests, **requests_end;
     struct answer_node *answers, **answers_end;
+    struct request *put_off, **put_off_end; // requests that were put off, oldest first
 
     struct wait *waits, **waits_end, *waits_by_order[BUCKETS];
     unsigned n_waits;
@@ -80,6 +85,7 @@ struct engine {
     struct change changes[BATCH_MAX];
     unsigned n_changes;
     struct step steps[BATCH_MAX];
+    uint64_t claims[CLAIMS]; // what this turn's items decide about
     uint64_t last_event_key;
 };
 
@@ -93,13 +99,17 @@ unsigned item_wants_most(const struct item *it);
 void item_want(struct item *it);
 void item_decide(struct engine *e, struct item *it);
 
+// What an item decides about, as far as it is known before anything is loaded: an order, a cart, a SKU. 0: nothing
+// that anybody else could decide about in the same turn.
+uint64_t item_claim(const struct item *it);
+
 // replies
 void reply_ok(struct request *r, int status);
 void reply_problem(struct request *r, int status, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void reply_present(struct engine *e, struct request *r, int status, const struct document *d);
-// The order document of an item's bundle, on the caller's stack.
-struct order_doc item_doc(const struct item *it);
+// The item's order as the reply: of a placing as it was placed, else as it is.
+void reply_order(struct engine *e, struct request *r, const struct item *it);
 
 struct request *idem_find_running(const struct engine *e, struct hash128 scope);
 void idem_run(struct engine *e, struct request *r);

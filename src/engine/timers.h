@@ -20,7 +20,7 @@ struct timers {
     size_t n;
 };
 
-#define TIMERS_MAX ((size_t)1 << 28)
+#define TIMERS_MAX ((size_t)1 << 26)
 
 bool timers_init(struct timers *t);
 void timers_close(struct timers *t);

@@ -226,6 +226,12 @@ bool http_stream_write(struct http_exchange *pub, struct str piece)
     return !x->out.failed;
 }
 
+size_t http_stream_pending(const struct http_exchange *pub)
+{
+    const struct exchange *x = (const struct exchange *)pub; // its first member
+    return x->out.n - x->sent;
+}
+
 void http_stream_end(struct http_exchange *pub)
 {
     struct exchange *x = exchange_of(pub);

@@ -93,6 +93,8 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
 // 256 KiB wait for a reader that does not read: end the stream then. http_stream_end completes the answer and frees x.
 void http_stream_begin(struct http_exchange *x, int status, const char *content_type, const char *headers);
 bool http_stream_write(struct http_exchange *x, struct str piece);
+// Bytes that were written and are not sent yet: who has much to say waits while they are many.
+size_t http_stream_pending(const struct http_exchange *x);
 void http_stream_end(struct http_exchange *x);
 
 const char *http_reason(int status);

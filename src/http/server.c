@@ -359,7 +359,8 @@ static bool init_worker(struct http_server *s, unsigned index)
     struct event_config *config = event_config_new();
     if (config) {
         event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-        event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+        // No change list: an event taken off must be off before its socket is closed, or another worker's new one could
+        // be meant. Events stay armed, so there are few changes to collect.
         w->base = event_base_new_with_config(config);
         event_config_free(config);
     }

@@ -95,7 +95,7 @@ struct want {
 
 enum change_kind {
     CHANGE_ORDER,      // bundle and step; a new order (version 1) with text, lines and cart
-    CHANGE_SKU_PUT,    // sku; its stock only when it is new
+    CHANGE_SKU_PUT,    // sku; its stock only when it is new; without a currency it keeps its own, or is CNY
     CHANGE_STOCK_ADD,  // sku (as loaded) and add; another number available by now: APPLY_CONFLICT
     CHANGE_CART_PUT,   // cart, sku.sku, quantity (0 removes)
     CHANGE_CART_CLEAR, // cart
@@ -199,6 +199,7 @@ struct reader_ops {
     bool (*events)(struct reader *r, uint64_t after_key, struct event_row *out, unsigned max, unsigned *n,
                    struct arena *a); // oldest first
     bool (*sku)(struct reader *r, struct str sku, struct sku *out, bool *found, struct arena *a);
+    // newest first, on from `after` (empty: from the newest)
     bool (*skus)(struct reader *r, struct str after, struct sku *out, unsigned max, unsigned *n, struct arena *a);
     bool (*cart)(struct reader *r, struct str cart, struct cart_line *out, unsigned max, unsigned *n, struct arena *a);
     bool (*totals)(struct reader *r, int64_t now_ms, struct store_totals *out);

@@ -92,13 +92,27 @@ static void reply_cart(struct api_request *q)
     read_cart(q->worker, q->x, q->r.cart.cart);
 }
 
+static void reply_problem_out(struct api_request *q)
+{
+    const struct reply *reply = &q->r.reply;
+    struct buf *b = &q->worker->out;
+    buf_clear(b);
+    http_problem_json(b, reply->status, reply->code, reply->detail, reply->pointer);
+    if (reply->sku[0] && !b->failed) {
+        b->n--; // the closing bracket: one member more
+        json_kz(b, "sku", reply->sku);
+        json_close(b, '}');
+    }
+    http_respond(q->x, b->failed ? 503 : reply->status, "application/problem+json", NULL, buf_view(b));
+}
+
 static void reply_write(struct api_request *q)
 {
     const struct reply *reply = &q->r.reply;
     if (q->r.kind == REQUEST_NOTICE)
         reply_notice(q);
     else if (reply->code)
-        http_problem(q->x, reply->status, reply->code, reply->detail, reply->pointer);
+        reply_problem_out(q);
     else if (q->r.kind == REQUEST_CART_PUT || q->r.kind == REQUEST_CART_CLEAR)
         reply_cart(q);
     else
@@ -117,15 +131,6 @@ static void deliver(void *arg)
     }
 }
 
-static void forget(struct api_request *q)
-{
-    while (q) {
-        struct api_request *next = q->next_answered;
-        request_free(q);
-        q = next;
-    }
-}
-
 void api_engine_turn_end(void *shell)
 {
     struct shell *s = shell;
@@ -133,9 +138,22 @@ void api_engine_turn_end(void *shell)
         struct worker *w = &s->workers[i];
         if (!w->answered) continue;
         struct api_request *first = w->answered;
+        // A worker that takes no posts any more may still hold the exchanges: what was for them stays, see
+        // api_forget().
+        if (!http_worker_post(w->http, deliver, first)) continue;
         w->answered = NULL;
         w->answered_end = &w->answered;
-        if (!http_worker_post(w->http, deliver, first)) forget(first);
+    }
+}
+
+void api_forget(struct shell *s)
+{
+    for (unsigned i = 0; s->workers && i < s->n_workers; i++) {
+        while (s->workers[i].answered) {
+            struct api_request *q = s->workers[i].answered;
+            s->workers[i].answered = q->next_answered;
+            request_free(q);
+        }
     }
 }
 
@@ -263,13 +281,13 @@ static void route_sku(struct route *rt)
     struct http_exchange *x = rt->x;
     bool is_stock = rt->n == 4 && is(rt, 3, "stock");
     if (rt->n == 2) {
-        if (!is_get(x)) return wrong_method(x, "GET");
+        if (!is_get(x)) return wrong_method(x, "GET, HEAD");
         if (may(rt, SCOPE_READ)) read_skus(rt->w, x);
         return;
     }
     if (rt->n > 3 && !is_stock) return not_found(x);
     if (is_stock ? x->method != HTTP_POST : !is_get(x) && x->method != HTTP_PUT)
-        return wrong_method(x, is_stock ? "POST" : "GET, PUT");
+        return wrong_method(x, is_stock ? "POST" : "GET, HEAD, PUT");
     if (!may(rt, is_get(x) ? SCOPE_READ : SCOPE_ADMIN) || !name_of(rt, rt->seg[2], "invalid_sku")) return;
     if (is_get(x)) return read_sku(rt->w, x, rt->seg[2]);
     struct api_request *q = request_new(rt->w, x, is_stock ? REQUEST_STOCK_ADD : REQUEST_SKU_PUT);
@@ -286,7 +304,7 @@ static void route_cart(struct route *rt)
     bool is_item = rt->n == 5 && is(rt, 3, "items");
     if (rt->n != 3 && !is_item) return not_found(x);
     bool allowed = is_item ? x->method == HTTP_PUT : is_get(x) || x->method == HTTP_DELETE;
-    if (!allowed) return wrong_method(x, is_item ? "PUT" : "GET, DELETE");
+    if (!allowed) return wrong_method(x, is_item ? "PUT" : "GET, HEAD, DELETE");
     if (!may(rt, is_get(x) ? SCOPE_READ : SCOPE_ORDER) || !name_of(rt, rt->seg[2], "invalid_cart")) return;
     if (is_item && !name_of(rt, rt->seg[4], "invalid_sku")) return;
     if (is_get(x)) return read_cart(rt->w, x, rt->seg[2]);
@@ -304,7 +322,7 @@ static void route_orders(struct route *rt)
         if (may(rt, SCOPE_READ)) read_orders(rt->w, x);
         return;
     }
-    if (x->method != HTTP_POST) return wrong_method(x, "GET, POST");
+    if (x->method != HTTP_POST) return wrong_method(x, "GET, HEAD, POST");
     if (!may(rt, SCOPE_ORDER)) return;
     struct api_request *q = request_new(rt->w, x, REQUEST_PLACE);
     if (q) send_if(idem_read(rt, q) && parse_place(rt->w, x, q), q);
@@ -340,7 +358,7 @@ static void route_order(struct route *rt)
     bool writes = is(rt, 3, "cancel") || is(rt, 3, "check") || is(rt, 3, "refunds");
     if (rt->n > 4 || (!reads && !writes)) return not_found(x);
     if (!(reads && is_get(x)) && !(writes && x->method == HTTP_POST))
-        return wrong_method(x, !reads ? "POST" : !writes ? "GET" : "GET, POST");
+        return wrong_method(x, !reads ? "POST" : !writes ? "GET, HEAD" : "GET, HEAD, POST");
     uint64_t key;
     if (!may(rt, is_get(x) ? SCOPE_READ : is(rt, 3, "refunds") ? SCOPE_REFUND : SCOPE_ORDER)) return;
     if (!order_of(rt, rt->seg[2], &key)) return;
@@ -405,7 +423,7 @@ static void route_pay(struct route *rt)
 {
     uint64_t key;
     if (rt->n < 2 || rt->n > 3) return not_found(rt->x);
-    if (!is_get(rt->x)) return wrong_method(rt->x, "GET");
+    if (!is_get(rt->x)) return wrong_method(rt->x, "GET, HEAD");
     if (rt->n == 2) return page_pay(rt->w, rt->x); // also for an order that is none: the page says so
     if (!order_of(rt, rt->seg[1], &key)) return;
     if (is(rt, 2, "qr.svg")) return read_qr(rt->w, rt->x, key, false);
@@ -434,7 +452,7 @@ static void route_dev(struct route *rt)
     if (!is(rt, 1, "clock")) return not_found(x);
     if (is_get(x)) return test_clock_get(rt->w, x);
     if (x->method == HTTP_POST) return test_clock_post(rt->w, x);
-    wrong_method(x, "GET, POST");
+    wrong_method(x, "GET, HEAD, POST");
 }
 
 void api_request_handle(void *shell, struct http_exchange *x)
@@ -446,13 +464,17 @@ void api_request_handle(void *shell, struct http_exchange *x)
     buf_clear(&rt.w->out);
     atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
     split_path(&rt, x->path);
+    for (unsigned i = 1; i < rt.n && i < SEGMENTS; i++)
+        if (rt.seg[i].n == 0) return not_found(x); // a slash too many
     if (is(&rt, 0, "v1")) return route_v1(&rt);
     if (is(&rt, 0, "notify")) return route_notify(&rt);
     if (is(&rt, 0, "pay")) return route_pay(&rt);
     if (is(&rt, 0, "dev")) return route_dev(&rt);
     if (is_get(x) && pages_serve(rt.w, x)) return;
-    if (rt.n == 1 && is(&rt, 0, "livez")) return http_respond(x, 200, "text/plain", NULL, STR("ok\n"));
-    if (rt.n == 1 && is(&rt, 0, "readyz")) return read_ready(rt.w, x);
-    if (rt.n == 1 && is(&rt, 0, "metrics")) return read_metrics(rt.w, x);
-    not_found(x);
+    bool is_health = rt.n == 1 && (is(&rt, 0, "livez") || is(&rt, 0, "readyz") || is(&rt, 0, "metrics"));
+    if (!is_health) return not_found(x);
+    if (!is_get(x)) return wrong_method(x, "GET, HEAD");
+    if (is(&rt, 0, "livez")) return http_respond(x, 200, "text/plain", NULL, STR("ok\n"));
+    if (is(&rt, 0, "readyz")) return read_ready(rt.w, x);
+    read_metrics(rt.w, x);
 }

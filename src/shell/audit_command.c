@@ -7,8 +7,10 @@
 #include "shell/flags.h"
 #include "shell/help.h"
 #include "shell/service.h"
+#include "shell/shell.h"
 #include "store/audit.h"
 #include <curl/curl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,7 +20,6 @@
 struct ledger {
     struct ledger_trade *trades;
     unsigned n, cap;
-    int64_t now_ms; // the sandbox's clock, when it says so
 };
 
 static size_t collect(char *p, size_t size, size_t n, void *out)
@@ -59,6 +60,8 @@ static bool trade_add(struct ledger *l, const json_t *row)
     struct ledger_trade *t = &l->trades[l->n];
     *t = (struct ledger_trade){.captured_fen = json_integer_value(json_object_get(row, "captured_amount")),
                                .refunded_fen = json_integer_value(json_object_get(row, "refunded_amount"))};
+    const char *paid_at = json_string_value(json_object_get(row, "paid_at"));
+    if (paid_at && !time_from_rfc3339(str_of(paid_at), &t->captured_ms)) return false;
     if (!number || strlen(number) >= sizeof t->out_trade_no) return false;
     memcpy(t->out_trade_no, number, strlen(number) + 1);
     l->n++;
@@ -122,11 +125,26 @@ static void print_json(const struct audit_line *lines, int n, bool broken)
     buf_free(&b);
 }
 
+// A test clock may have moved time: its offset is kept beside the store, by `till dev` and by `till serve
+// --test-clock`.
+static int64_t test_clock_offset_ms(const char *store)
+{
+    char beside[PATH_MAX], named[PATH_MAX];
+    (void)snprintf(named, sizeof named, "%s-clock", store);
+    (void)snprintf(beside, sizeof beside, "%s", store);
+    char *slash = strrchr(beside, '/');
+    size_t n = slash ? (size_t)(slash + 1 - beside) : 0;
+    (void)snprintf(beside + n, sizeof beside - n, "clock");
+    int64_t offset_ms = test_clock_offset_read(named);
+    return offset_ms ? offset_ms : test_clock_offset_read(beside);
+}
+
 static int audit(const char *path, const struct ledger *l, bool with_ledger, bool as_json)
 {
     struct audit_line lines[AUDIT_LINES_MAX];
     char why[200];
-    int n = audit_run(path, clock_real_ms(), GRACE_MS, with_ledger ? l->trades : NULL, l->n, lines, why);
+    int n = audit_run(path, clock_real_ms() + test_clock_offset_ms(path), GRACE_MS, with_ledger ? l->trades : NULL,
+                      l->n, lines, why);
     if (n < 0) {
         (void)fprintf(stderr, "till audit: %s\n", why);
         return 1;

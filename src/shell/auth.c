@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,7 +74,7 @@ struct auth *auth_open(const char *path, char why[200])
 {
     struct auth *a = calloc(1, sizeof *a);
     FILE *f = a && path[0] ? fopen(path, "re") : NULL;
-    if (!f && path[0] && errno != ENOENT) {
+    if (!f && path[0]) { // a misspelt name must not open every door
         (void)snprintf(why, 200, "server.api_keys_file %s: %s", path, strerror(errno));
         free(a);
         return NULL;
@@ -110,7 +111,7 @@ enum scope auth_check(const struct auth *a, struct str authorization, struct str
     *name = STR("");
     if (a->n == 0) return SCOPE_ADMIN;
     struct str bearer = STR("Bearer ");
-    if (!str_starts(authorization, bearer)) return SCOPE_NONE;
+    if (authorization.n < bearer.n || strncasecmp(authorization.p, bearer.p, bearer.n) != 0) return SCOPE_NONE;
     uint8_t hash[32];
     crypto_sha256((struct str){authorization.p + bearer.n, authorization.n - bearer.n}, hash);
     const struct api_key *found = NULL;

@@ -10,7 +10,8 @@
 enum scope { SCOPE_NONE, SCOPE_READ, SCOPE_ORDER, SCOPE_REFUND, SCOPE_ADMIN };
 
 struct auth;
-// An absent file (or an empty path) means no keys: then everything is allowed. NULL with a reason in `why` otherwise.
+// An empty path means no keys: then everything is allowed. NULL with a reason in `why` when a file that is named cannot
+// be read.
 struct auth *auth_open(const char *path, char why[200]);
 void auth_free(struct auth *a);
 bool auth_has_keys(const struct auth *a);

@@ -9,6 +9,8 @@
 #define CLIENTS_MAX  1024 // per worker
 #define PAGE         200
 #define HEARTBEAT_MS 15000
+#define PENDING_MAX  (64 * 1024) // of a stream: beyond, it goes on when its reader has read
+#define GO_ON_MS     2
 
 enum client_kind { CLIENT_POLL, CLIENT_STREAM, CLIENT_PAY };
 
@@ -19,7 +21,7 @@ struct client {
     struct http_exchange *x;
     uint64_t after_key;       // CLIENT_POLL, CLIENT_STREAM
     unsigned limit;           // CLIENT_POLL
-    struct http_timer *timer; // CLIENT_POLL: the end of waiting
+    struct http_timer *timer; // CLIENT_POLL: the end of waiting; CLIENT_STREAM: when to go on
     uint64_t order_key;       // CLIENT_PAY
     uint32_t shown_version;
 };
@@ -145,11 +147,8 @@ static bool cursor_read(struct worker *w, struct http_exchange *x, struct str te
 
 static bool cursor_param(struct worker *w, struct http_exchange *x, uint64_t *key)
 {
-    struct buf b = {0};
-    (void)http_query(x->query, "after", &b);
-    bool good = cursor_read(w, x, buf_view(&b), key);
-    buf_free(&b);
-    return good;
+    struct str after;
+    return param(w, x, "after", &after) && cursor_read(w, x, after, key);
 }
 
 void feed_poll(struct worker *w, struct http_exchange *x)
@@ -157,7 +156,8 @@ void feed_poll(struct worker *w, struct http_exchange *x)
     static const char *const known[] = {"after", "limit", "wait", NULL};
     int64_t limit = 50, wait_s = 0;
     uint64_t after = 0;
-    if (!params_only(x, known) || !param_int(x, "limit", 1, PAGE, &limit) || !param_int(x, "wait", 0, 60, &wait_s))
+    if (!params_only(x, known) || !param_int(w, x, "limit", 1, PAGE, &limit) ||
+        !param_int(w, x, "wait", 0, 60, &wait_s))
         return;
     if (!cursor_param(w, x, &after)) return;
     struct client *c = client_add(w, x, CLIENT_POLL);
@@ -188,12 +188,25 @@ static void stream_frame(struct worker *w, const struct event_row *row, struct b
     buf_z(frame, "\n\n");
 }
 
+static void stream_look(struct client *c);
+
+static void stream_goes_on(void *arg)
+{
+    struct client *c = arg;
+    c->timer = NULL;
+    stream_look(c);
+}
+
 static void stream_look(struct client *c)
 {
     struct worker *w = c->feed->w;
     struct event_row *rows;
     unsigned n = PAGE;
-    while (n == PAGE) {
+    while (n == PAGE && !c->timer) {
+        if (http_stream_pending(c->x) > PENDING_MAX) { // a reader that never reads is ended by the server
+            c->timer = http_timer_after(w->http, GO_ON_MS, stream_goes_on, c);
+            return;
+        }
         if (!read_events(w, c->after_key, &rows, PAGE, &n)) return stream_end(c);
         struct buf frame = {0};
         for (unsigned i = 0; i < n; i++)
@@ -254,7 +267,7 @@ void feed_stream(struct worker *w, struct http_exchange *x)
     static const char *const known[] = {"after", NULL};
     uint64_t after = 0;
     struct str last = http_header(x, "Last-Event-ID");
-    bool from_now = str_eq(x->query, STR("after=latest")) && last.n == 0;
+    bool from_now = str_eq(x->query, STR("after=latest")) && last.n == 0; // no word is an event's id
     if (!from_now && (!params_only(x, known) || !cursor_param(w, x, &after) || !cursor_read(w, x, last, &after)))
         return;
     struct client *c = stream_begin(w, x, CLIENT_STREAM);

@@ -22,12 +22,11 @@ static const struct {
 static int run(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "help";
+    if (argc > 2 && help_is_asked(argc - 2, argv + 2) && help_write(command, stdout)) return 0;
     for (size_t i = 0; i < sizeof CLIENT / sizeof CLIENT[0]; i++)
         if (strcmp(command, CLIENT[i]) == 0) return client_main(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
-        if (strcmp(command, COMMANDS[i].name) != 0) continue;
-        if (help_is_asked(argc - 2, argv + 2)) return help_write(command, stdout) ? 0 : 1;
-        return COMMANDS[i].run(argc - 2, argv + 2);
+        if (strcmp(command, COMMANDS[i].name) == 0) return COMMANDS[i].run(argc - 2, argv + 2);
     }
     return help_main(argc - 1, argv + 1);
 }

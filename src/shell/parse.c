@@ -26,8 +26,11 @@ bool is_json_type(const struct http_exchange *x)
 {
     struct str t = http_header(x, "Content-Type");
     // curl -d says it is a form when nothing else is said; refusing that would only annoy people who try things.
-    return t.n == 0 || str_starts(t, STR("application/json")) ||
-           str_starts(t, STR("application/x-www-form-urlencoded"));
+    const char *end = t.n ? memchr(t.p, ';', t.n) : NULL;
+    if (end) t.n = (size_t)(end - t.p);
+    while (t.n > 0 && t.p[t.n - 1] == ' ')
+        t.n--;
+    return t.n == 0 || str_eq(t, STR("application/json")) || str_eq(t, STR("application/x-www-form-urlencoded"));
 }
 
 static bool fault_answer(struct http_exchange *x, const struct json_fault *f)
@@ -47,6 +50,14 @@ static json_t *body_object(struct http_exchange *x, bool may_be_empty, struct js
     json_t *root = json_read_object(text, fault);
     if (!root) fault_answer(x, fault);
     return root;
+}
+
+// The verdict over a body that was read: its first fault, or that there was no memory to keep it.
+static bool verdict(struct http_exchange *x, const struct json_fault *f, const struct arena *a)
+{
+    if (f->code) return fault_answer(x, f);
+    if (a->failed) http_problem(x, 503, "overloaded", "out of memory", NULL);
+    return !a->failed;
 }
 
 static void copy_into(struct arena *a, struct str *s)
@@ -90,9 +101,9 @@ static bool currency_is_good(struct str c)
     return c.n == 3;
 }
 
+// Absent: `out` stays as it is.
 static void currency_in(const struct json_in *in, struct str *out)
 {
-    *out = STR("CNY");
     if (json_in_str(in, "currency", false, 16, out) && !currency_is_good(*out))
         json_in_fail(in, "currency", "invalid_currency", "three capital letters of ISO 4217");
 }
@@ -140,6 +151,7 @@ static void lines_in(const struct json_in *in, const json_t *items, struct order
 static void amount_in(const struct json_in *in, struct order_wish *wish)
 {
     json_in_int(in, "amount", true, 1, AMOUNT_MAX_FEN, &wish->amount_fen);
+    wish->text.currency = STR("CNY");
     currency_in(in, &wish->text.currency);
     if (json_in_str(in, "subject", true, 256, &wish->text.subject) && wish->text.subject.n == 0)
         json_in_fail(in, "subject", "out_of_range", "a subject is 1 to 256 bytes");
@@ -208,7 +220,7 @@ bool parse_place(struct worker *w, struct http_exchange *x, struct api_request *
     struct json_in in = {root, "", &fault};
     wish_in(&in, w, q);
     json_decref(root);
-    if (fault.code) return fault_answer(x, &fault);
+    if (!verdict(x, &fault, &q->arena)) return false;
     const struct order_wish *wish = &q->r.place;
     if (wish->channel != CHANNEL_ANY && !w->shell->channels[wish->channel]) {
         http_problem(x, 422, "channel_unavailable", "this channel is not configured here", "/channel");
@@ -247,7 +259,7 @@ bool parse_cancel(struct worker *w, struct http_exchange *x, struct api_request 
     copy_into(&q->arena, &q->r.note);
     json_decref(root);
     q->r.cancel_reason = (enum cancel_reason)reason;
-    return fault.code ? fault_answer(x, &fault) : true;
+    return verdict(x, &fault, &q->arena);
 }
 
 bool parse_refund(struct worker *w, struct http_exchange *x, struct api_request *q)
@@ -263,7 +275,7 @@ bool parse_refund(struct worker *w, struct http_exchange *x, struct api_request 
     json_in_str(&in, "reason", false, 256, &q->r.note);
     copy_into(&q->arena, &q->r.note);
     json_decref(root);
-    return fault.code ? fault_answer(x, &fault) : true;
+    return verdict(x, &fault, &q->arena);
 }
 
 bool parse_sku_put(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q)
@@ -285,7 +297,7 @@ bool parse_sku_put(struct worker *w, struct http_exchange *x, struct str sku, st
     copy_into(&q->arena, &k->title);
     copy_into(&q->arena, &k->currency);
     json_decref(root);
-    return fault.code ? fault_answer(x, &fault) : true;
+    return verdict(x, &fault, &q->arena);
 }
 
 bool parse_stock_add(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q)
@@ -300,7 +312,7 @@ bool parse_stock_add(struct worker *w, struct http_exchange *x, struct str sku, 
     json_in_int(&in, "add", true, -STOCK_MAX, STOCK_MAX, &q->r.stock_add.add);
     q->r.stock_add.sku = arena_copy(&q->arena, sku);
     json_decref(root);
-    return fault.code ? fault_answer(x, &fault) : true;
+    return verdict(x, &fault, &q->arena);
 }
 
 bool parse_cart_put(struct worker *w, struct http_exchange *x, struct str cart, struct str sku, struct api_request *q)
@@ -316,5 +328,5 @@ bool parse_cart_put(struct worker *w, struct http_exchange *x, struct str cart, 
     q->r.cart.cart = arena_copy(&q->arena, cart);
     q->r.cart.sku = arena_copy(&q->arena, sku);
     json_decref(root);
-    return fault.code ? fault_answer(x, &fault) : true;
+    return verdict(x, &fault, &q->arena);
 }

@@ -27,8 +27,7 @@ bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *
     return !out->failed;
 }
 
-static void present_payment(const struct shell *s, const struct order_doc *doc, enum payment_state state,
-                            struct buf *out)
+static void present_payment(const struct shell *s, const struct order_doc *doc, struct buf *out)
 {
     const struct payment *p = &doc->payment;
     char order_id[ID_TEXT_SIZE];
@@ -37,11 +36,10 @@ static void present_payment(const struct shell *s, const struct order_doc *doc, 
     json_open(out, '{');
     json_id(s, out, "id", "pay_", p->key);
     json_kz(out, "channel", channel_name(p->channel));
-    json_kz(out, "state", payment_state_name(state));
+    json_kz(out, "state", payment_state_name(p->state));
     json_id(s, out, "out_trade_no", "", p->key);
-    if (p->provider_trade_no[0] && state != PAYMENT_WAITING && state != PAYMENT_CREATING)
-        json_kz(out, "provider_trade_no", p->provider_trade_no);
-    if (p->code.n && state != PAYMENT_CREATING) {
+    if (p->provider_trade_no[0]) json_kz(out, "provider_trade_no", p->provider_trade_no);
+    if (p->code.n && p->state != PAYMENT_CREATING) {
         json_kstr(out, "qr_code", p->code);
         struct buf url = {0};
         buf_printf(&url, "%s/v1/orders/%s/qr.png", s->public_url, order_id);
@@ -51,33 +49,38 @@ static void present_payment(const struct shell *s, const struct order_doc *doc, 
     json_close(out, '}');
 }
 
-// The state an attempt was in when the placing was answered, which showed the order in reply_state.
-static enum payment_state payment_as_placed(const struct order *o, const struct payment *p)
+// The order and its first attempt as the answer to the placing showed them, put together from what stays: a request
+// that comes again, even after a crash, gets the same bytes. Where an order went on from there is taken back.
+static struct order_doc doc_as_placed(const struct order_doc *now)
 {
-    if (o->reply_state == ORDER_PLACED) return PAYMENT_CREATING;
-    if (o->reply_state == ORDER_AWAITING_PAYMENT) return PAYMENT_WAITING;
-    return p->state;
+    struct order_doc then = *now;
+    struct order *o = &then.order;
+    struct payment *p = &then.payment;
+    if (o->reply_state == ORDER_STATE_0) return then; // being answered this moment
+    bool is_paid = o->reply_state == ORDER_PAID, is_cancelled = o->reply_state == ORDER_CANCELLED;
+    bool is_ending = is_cancelled || o->reply_state == ORDER_CLOSING;
+    o->state = o->reply_state;
+    o->version = o->reply_version;
+    o->paid_fen = is_paid ? o->amount_fen : 0;
+    o->refunded_fen = 0;
+    if (!is_paid) o->paid_ms = 0;
+    if (!is_cancelled) o->cancelled_ms = 0;
+    if (!is_ending) o->reason = REASON_NONE;
+    if (!is_paid) p->provider_trade_no[0] = 0;
+    if (o->reply_state == ORDER_PLACED) p->state = PAYMENT_CREATING;
+    if (o->reply_state == ORDER_AWAITING_PAYMENT) p->state = PAYMENT_WAITING;
+    if (o->reply_state == ORDER_CLOSING) p->state = PAYMENT_CLOSING;
+    if (is_paid) p->state = PAYMENT_CAPTURED;
+    return then;
 }
 
-static void present_order_times(const struct order *o, bool as_placed, struct buf *out)
-{
-    json_ktime(out, "created_at", o->created_ms);
-    json_ktime(out, "expires_at", o->expires_ms);
-    if (o->paid_ms && !as_placed) json_ktime(out, "paid_at", o->paid_ms);
-    if (o->cancelled_ms && !as_placed) json_ktime(out, "cancelled_at", o->cancelled_ms);
-}
-
-void present_order(const struct shell *s, const struct order_doc *doc, bool as_placed, struct buf *out)
+void present_order(const struct shell *s, const struct order_doc *doc, struct buf *out)
 {
     const struct order *o = &doc->order;
-    // An answer that showed more than the beginning (a channel that refused at once) is shown as it is.
-    bool early = o->reply_state == ORDER_PLACED || o->reply_state == ORDER_AWAITING_PAYMENT;
-    as_placed = as_placed && early;
-    enum order_state state = as_placed ? o->reply_state : o->state;
     json_open(out, '{');
     json_id(s, out, "id", "ord_", o->key);
-    json_kz(out, "state", order_state_name(state));
-    if (o->reason != REASON_NONE && !as_placed) json_kz(out, "reason", cancel_reason_name(o->reason));
+    json_kz(out, "state", order_state_name(o->state));
+    if (o->reason != REASON_NONE) json_kz(out, "reason", cancel_reason_name(o->reason));
     if (doc->text.merchant_order_no.n) json_kstr(out, "merchant_order_no", doc->text.merchant_order_no);
     if (doc->text.buyer.n) json_kstr(out, "buyer", doc->text.buyer);
     json_kz(out, "channel", channel_name(o->channel));
@@ -86,11 +89,13 @@ void present_order(const struct shell *s, const struct order_doc *doc, bool as_p
     if (!o->holds_stock) json_kstr(out, "subject", doc->text.subject);
     json_ki64(out, "amount", o->amount_fen);
     json_kstr(out, "currency", doc->text.currency);
-    json_ki64(out, "paid_amount", as_placed ? 0 : o->paid_fen);
-    json_ki64(out, "refunded_amount", as_placed ? 0 : o->refunded_fen);
-    present_order_times(o, as_placed, out);
-    if (doc->has_payment)
-        present_payment(s, doc, as_placed ? payment_as_placed(o, &doc->payment) : doc->payment.state, out);
+    json_ki64(out, "paid_amount", o->paid_fen);
+    json_ki64(out, "refunded_amount", o->refunded_fen);
+    json_ktime(out, "created_at", o->created_ms);
+    json_ktime(out, "expires_at", o->expires_ms);
+    if (o->paid_ms) json_ktime(out, "paid_at", o->paid_ms);
+    if (o->cancelled_ms) json_ktime(out, "cancelled_at", o->cancelled_ms);
+    if (doc->has_payment) present_payment(s, doc, out);
     struct buf url = {0};
     pay_url(s, o->key, &url);
     json_kstr(out, "pay_url", buf_view(&url));
@@ -100,7 +105,7 @@ void present_order(const struct shell *s, const struct order_doc *doc, bool as_p
         json_key(out, "metadata");
         json_raw(out, doc->text.metadata);
     }
-    json_ki64(out, "version", as_placed ? o->reply_version : o->version);
+    json_ki64(out, "version", o->version);
     json_close(out, '}');
 }
 
@@ -229,8 +234,12 @@ void present_cart(struct str cart, const struct cart_line *lines, unsigned n, st
 void present_document(void *shell, const struct document *d, struct buf *out)
 {
     switch (d->kind) {
-    case DOCUMENT_ORDER: present_order(shell, d->order, false, out); break;
-    case DOCUMENT_ORDER_AS_PLACED: present_order(shell, d->order, true, out); break;
+    case DOCUMENT_ORDER: present_order(shell, d->order, out); break;
+    case DOCUMENT_ORDER_AS_PLACED: {
+        struct order_doc then = doc_as_placed(d->order);
+        present_order(shell, &then, out);
+        break;
+    }
     case DOCUMENT_REFUND: present_refund(shell, d->order_key, d->refund, out); break;
     case DOCUMENT_SKU: present_sku(d->sku, out); break;
     }

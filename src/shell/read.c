@@ -17,42 +17,63 @@ static void read_failed(struct http_exchange *x)
 
 // --- Query parameters
 
-// False: answered with a problem. An absent parameter leaves `out` empty.
-static bool param(struct worker *w, struct http_exchange *x, const char *name, struct str *out)
+// Takes the next "name=value" off the query.
+static bool next_pair(struct str *query, struct str *name)
 {
-    struct buf b = {0};
-    *out = (struct str){0};
-    if (http_query(x->query, name, &b)) *out = arena_copy(&w->arena, buf_view(&b));
-    buf_free(&b);
+    if (query->n == 0) return false;
+    const char *amp = memchr(query->p, '&', query->n);
+    size_t n = amp ? (size_t)(amp - query->p) : query->n;
+    const char *eq = memchr(query->p, '=', n);
+    *name = (struct str){query->p, eq ? (size_t)(eq - query->p) : n};
+    query->p += n + (amp != NULL);
+    query->n -= n + (amp != NULL);
     return true;
 }
 
-bool param_int(struct http_exchange *x, const char *name, int64_t min, int64_t max, int64_t *out)
+bool param(struct worker *w, struct http_exchange *x, const char *name, struct str *out)
 {
     struct buf b = {0};
-    bool good = true;
-    if (http_query(x->query, name, &b)) {
-        int64_t v = 0;
-        good = b.n > 0 && b.n <= 9;
-        for (size_t i = 0; good && i < b.n; i++) {
-            good = b.p[i] >= '0' && b.p[i] <= '9';
-            v = v * 10 + (b.p[i] - '0');
-        }
-        good = good && v >= min && v <= max;
-        if (good) *out = v;
-    }
+    struct str query = x->query, at;
+    unsigned times = 0;
+    while (next_pair(&query, &at))
+        times += str_eq(at, str_of(name));
+    bool good = times == 0 || (times == 1 && http_query(x->query, name, &b));
+    *out = b.n ? arena_copy(&w->arena, buf_view(&b)) : (struct str){b.n ? NULL : "", 0};
+    good = good && (b.n == 0 || out->p);
+    if (times == 0) *out = (struct str){0};
     buf_free(&b);
     if (good) return true;
+    char detail[96];
+    (void)snprintf(detail, sizeof detail, "%s is given once, percent-encoded", name);
+    http_problem(x, 400, "invalid_parameter", detail, NULL);
+    return false;
+}
+
+bool param_int(struct worker *w, struct http_exchange *x, const char *name, int64_t min, int64_t max, int64_t *out)
+{
+    struct str text;
+    if (!param(w, x, name, &text)) return false;
+    if (!text.p) return true;
+    int64_t v = 0;
+    bool good = text.n > 0 && text.n <= 9;
+    for (size_t i = 0; good && i < text.n; i++) {
+        good = text.p[i] >= '0' && text.p[i] <= '9';
+        v = v * 10 + (text.p[i] - '0');
+    }
+    if (good && v >= min && v <= max) {
+        *out = v;
+        return true;
+    }
     char detail[96];
     (void)snprintf(detail, sizeof detail, "%s is a number from %lld to %lld", name, (long long)min, (long long)max);
     http_problem(x, 400, "invalid_parameter", detail, NULL);
     return false;
 }
 
-static bool param_limit(struct http_exchange *x, unsigned *limit)
+static bool param_limit(struct worker *w, struct http_exchange *x, unsigned *limit)
 {
     int64_t v = LIMIT_DEFAULT;
-    if (!param_int(x, "limit", 1, LIMIT_MAX, &v)) return false;
+    if (!param_int(w, x, "limit", 1, LIMIT_MAX, &v)) return false;
     *limit = (unsigned)v;
     return true;
 }
@@ -65,12 +86,8 @@ static void bad_cursor(struct http_exchange *x)
 // Only the parameters named may come: a misspelt one is noticed.
 bool params_only(struct http_exchange *x, const char *const names[])
 {
-    struct str q = x->query;
-    while (q.n > 0) {
-        const char *amp = memchr(q.p, '&', q.n);
-        struct str pair = {q.p, amp ? (size_t)(amp - q.p) : q.n};
-        const char *eq = memchr(pair.p, '=', pair.n);
-        struct str name = {pair.p, eq ? (size_t)(eq - pair.p) : pair.n};
+    struct str q = x->query, name;
+    while (next_pair(&q, &name)) {
         bool known = name.n == 0;
         for (unsigned i = 0; names[i]; i++)
             known = known || str_eq(name, str_of(names[i]));
@@ -78,8 +95,6 @@ bool params_only(struct http_exchange *x, const char *const names[])
             http_problem(x, 400, "unknown_parameter", "this path does not take one of the parameters", NULL);
             return false;
         }
-        q.p += pair.n + (amp != NULL);
-        q.n -= pair.n + (amp != NULL);
     }
     return true;
 }
@@ -102,6 +117,13 @@ static void list_close(struct buf *b, bool has_more, struct str next_cursor)
     json_close(b, '}');
 }
 
+static const char *const NO_PARAMS[] = {NULL};
+
+static bool order_is_open(const struct order *o)
+{
+    return o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT;
+}
+
 static bool load_order(struct worker *w, struct http_exchange *x, uint64_t key, struct order_doc *doc)
 {
     bool found = false;
@@ -116,16 +138,16 @@ static bool load_order(struct worker *w, struct http_exchange *x, uint64_t key, 
 void read_order(struct worker *w, struct http_exchange *x, uint64_t key)
 {
     struct order_doc doc;
-    if (!load_order(w, x, key, &doc)) return;
-    present_order(w->shell, &doc, false, &w->out);
+    if (!params_only(x, NO_PARAMS) || !load_order(w, x, key, &doc)) return;
+    present_order(w->shell, &doc, &w->out);
     api_respond_json(x, 200, &w->out);
 }
 
 static bool state_param(struct worker *w, struct http_exchange *x, enum order_state *out)
 {
     struct str word;
-    param(w, x, "state", &word);
     *out = ORDER_STATE_0;
+    if (!param(w, x, "state", &word)) return false;
     if (!word.p) return true;
     for (unsigned v = ORDER_PLACED; v <= ORDER_CANCELLED; v++)
         if (str_eq(word, str_of(order_state_name((enum order_state)v)))) *out = (enum order_state)v;
@@ -139,9 +161,8 @@ void read_orders(struct worker *w, struct http_exchange *x)
     struct order_filter f = {0};
     struct str cursor;
     unsigned limit, n = 0;
-    if (!params_only(x, known) || !param_limit(x, &limit) || !state_param(w, x, &f.state)) return;
-    param(w, x, "buyer", &f.buyer);
-    param(w, x, "cursor", &cursor);
+    if (!params_only(x, known) || !param_limit(w, x, &limit) || !state_param(w, x, &f.state)) return;
+    if (!param(w, x, "buyer", &f.buyer) || !param(w, x, "cursor", &cursor)) return;
     if (cursor.p && !id_parse(w->shell->secret, "ord_", cursor, &f.before_key)) return bad_cursor(x);
     struct order_doc *docs = arena_take(&w->arena, (limit + 1) * sizeof *docs);
     if (!docs || !w->reader->ops->orders(w->reader, &f, docs, limit + 1, &n, &w->arena)) return read_failed(x);
@@ -149,7 +170,7 @@ void read_orders(struct worker *w, struct http_exchange *x)
     if (has_more) n = limit;
     list_open(&w->out);
     for (unsigned i = 0; i < n; i++)
-        present_order(w->shell, &docs[i], false, &w->out);
+        present_order(w->shell, &docs[i], &w->out);
     char last[ID_TEXT_SIZE] = "";
     if (n) id_format(w->shell->secret, "ord_", docs[n - 1].order.key, last);
     list_close(&w->out, has_more, str_of(last));
@@ -160,7 +181,7 @@ void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key)
 {
     struct order_doc doc;
     unsigned n = 0;
-    if (!load_order(w, x, key, &doc)) return;
+    if (!params_only(x, NO_PARAMS) || !load_order(w, x, key, &doc)) return;
     struct trace_row *rows = arena_take(&w->arena, TIMELINE_MAX * sizeof *rows);
     if (!rows || !w->reader->ops->timeline(w->reader, key, rows, TIMELINE_MAX, &n, &w->arena)) return read_failed(x);
     list_open(&w->out);
@@ -177,8 +198,8 @@ void read_refunds(struct worker *w, struct http_exchange *x, uint64_t key)
     struct str cursor;
     uint64_t before = 0;
     unsigned limit, n = 0;
-    if (!params_only(x, known) || !param_limit(x, &limit)) return;
-    param(w, x, "cursor", &cursor);
+    if (!params_only(x, known) || !param_limit(w, x, &limit)) return;
+    if (!param(w, x, "cursor", &cursor)) return;
     if (cursor.p && !id_parse(w->shell->secret, "ref_", cursor, &before)) return bad_cursor(x);
     if (!load_order(w, x, key, &doc)) return;
     struct refund *rows = arena_take(&w->arena, (limit + 1) * sizeof *rows);
@@ -199,8 +220,8 @@ void read_qr(struct worker *w, struct http_exchange *x, uint64_t key, bool is_pn
 {
     struct order_doc doc;
     struct buf code = {0};
-    if (!load_order(w, x, key, &doc)) return;
-    if (!order_code(w->shell, &doc, &code))
+    if (!params_only(x, NO_PARAMS) || !load_order(w, x, key, &doc)) return;
+    if (!order_is_open(&doc.order) || !order_code(w->shell, &doc, &code))
         http_problem(x, 404, "no_code", "this order has no code to scan (yet)", NULL);
     else if (!(is_png ? qr_png(buf_view(&code), &w->out) : qr_svg(buf_view(&code), &w->out)))
         http_problem(x, 503, "overloaded", "the picture could not be made", NULL);
@@ -213,6 +234,7 @@ void read_sku(struct worker *w, struct http_exchange *x, struct str sku)
 {
     struct sku row;
     bool found = false;
+    if (!params_only(x, NO_PARAMS)) return;
     if (!w->reader->ops->sku(w->reader, sku, &row, &found, &w->arena)) return read_failed(x);
     if (!found) return http_problem(x, 404, "unknown_sku", "there is no such sku", NULL);
     present_sku(&row, &w->out);
@@ -254,8 +276,8 @@ void read_skus(struct worker *w, struct http_exchange *x)
     static const char *const known[] = {"limit", "cursor", NULL};
     struct str cursor, after = {0};
     unsigned limit, n = 0;
-    if (!params_only(x, known) || !param_limit(x, &limit)) return;
-    param(w, x, "cursor", &cursor);
+    if (!params_only(x, known) || !param_limit(w, x, &limit)) return;
+    if (!param(w, x, "cursor", &cursor)) return;
     if (cursor.p && !hex_read(w, cursor, &after)) return bad_cursor(x);
     struct sku *rows = arena_take(&w->arena, (limit + 1) * sizeof *rows);
     if (!rows || !w->reader->ops->skus(w->reader, after, rows, limit + 1, &n, &w->arena)) return read_failed(x);
@@ -293,8 +315,6 @@ void read_ready(struct worker *w, struct http_exchange *x)
 {
     struct shell *s = w->shell;
     bool ready = atomic_load(&s->is_ready) && !atomic_load(&s->is_stopping);
-    struct str verbose;
-    param(w, x, "verbose", &verbose);
     if (x->query.n == 0)
         return http_respond(x, ready ? 200 : 503, "text/plain", NULL, ready ? STR("ok\n") : STR("not ready\n"));
     json_open(&w->out, '{');
@@ -386,8 +406,9 @@ void read_metrics(struct worker *w, struct http_exchange *x)
     for (unsigned v = ORDER_PLACED; v <= ORDER_CANCELLED; v++)
         buf_printf(&w->out, "till_orders{state=\"%s\"} %lld\n", order_state_name((enum order_state)v),
                    (long long)totals.orders[v]);
-    metric(&w->out, "till_deadlines_overdue", "gauge", "Windows over for more than a minute and not yet closing.");
-    buf_printf(&w->out, "till_deadlines_overdue %lld\n", (long long)totals.deadlines_overdue);
+    metric(&w->out, "till_deadlines_unaccounted", "gauge",
+           "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
+    buf_printf(&w->out, "till_deadlines_unaccounted %lld\n", (long long)totals.deadlines_overdue);
     metrics_of_engine(engine_stats(s->engine), &w->out);
     metrics_of_edge(s, &w->out);
     http_respond(x, 200, "text/plain; version=0.0.4", NULL, buf_view(&w->out));

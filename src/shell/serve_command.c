@@ -39,6 +39,8 @@ int dev_command(int argc, char **argv)
         status = usage_error("dev", why);
     } else if (print) {
         status = print_config(&config);
+    } else if (!config_has_loopback_listen(&config)) {
+        status = usage_error("dev", "--listen: the development server moves clocks and plays money, on loopback only");
     } else {
         struct service_options o = {.config = &config,
                                     .is_dev = true,

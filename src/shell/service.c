@@ -401,16 +401,17 @@ static void close_all(struct service *s)
     }
     test_clock_free(sh->test_clock);
     if (s->sandbox && s->engine_runs) sandbox_stop(s->sandbox);
-    for (unsigned c = 0; c < N_CHANNELS; c++)
-        if (sh->channels[c]) sh->channels[c]->ops->free(sh->channels[c]);
-    if (s->caller) caller_free(s->caller);
     if (s->engine_runs) {
         atomic_store(&s->engine_stops, true);
         engine_wake(sh->engine);
         pthread_join(s->engine_thread, NULL);
     }
+    // The engine's thread is gone, so nobody submits; what the channels still answer goes into its inbox.
+    for (unsigned c = 0; c < N_CHANNELS; c++)
+        if (sh->channels[c]) sh->channels[c]->ops->free(sh->channels[c]);
+    if (s->caller) caller_free(s->caller);
     engine_free(sh->engine);
-    if (sh->engine) api_engine_turn_end(sh); // what came back unanswered is freed
+    api_forget(sh);
     http_server_free(sh->http);
     sandbox_free(s->sandbox);
     for (unsigned i = 0; i < sh->n_workers && sh->workers; i++) {

@@ -63,7 +63,7 @@ struct api_request {
 
 // --- present.c: rows as JSON
 void present_document(void *shell, const struct document *d, struct buf *out);
-void present_order(const struct shell *s, const struct order_doc *doc, bool as_placed, struct buf *out);
+void present_order(const struct shell *s, const struct order_doc *doc, struct buf *out);
 void present_refund(const struct shell *s, uint64_t order_key, const struct refund *f, struct buf *out);
 void present_sku(const struct sku *k, struct buf *out);
 void present_event(const struct shell *s, const struct event_row *e, struct buf *out);
@@ -79,6 +79,7 @@ void api_request_closed(void *shell, struct http_exchange *x);
 void api_round_end(void *shell, struct http_worker *w);
 void api_engine_reply(void *shell, struct request *r); // engine's thread
 void api_engine_turn_end(void *shell);                 // engine's thread
+void api_forget(struct shell *s); // answers that nobody can be told any more; after all threads ended
 void api_respond_json(struct http_exchange *x, int status, const struct buf *b);
 struct worker *worker_of(struct shell *s, const struct http_exchange *x);
 
@@ -95,7 +96,10 @@ bool is_json_type(const struct http_exchange *x);
 
 // --- read.c: requests that only look
 bool params_only(struct http_exchange *x, const char *const names[]); // false: answered with a problem
-bool param_int(struct http_exchange *x, const char *name, int64_t min, int64_t max, int64_t *out); // likewise
+// A parameter's decoded value in the worker's arena; p NULL when it is absent.
+bool param(struct worker *w, struct http_exchange *x, const char *name, struct str *out);
+bool param_int(struct worker *w, struct http_exchange *x, const char *name, int64_t min, int64_t max,
+               int64_t *out); // likewise
 void read_order(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_orders(struct worker *w, struct http_exchange *x);
 void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key);
@@ -123,6 +127,7 @@ struct test_clock *test_clock_new(struct shell *s, const char *offset_path, char
 // A sandbox in another process, which serves this gateway address: its clock moves along. Before any request.
 void test_clock_follow(struct test_clock *t, const char *gateway);
 void test_clock_free(struct test_clock *t);
+int64_t test_clock_offset_read(const char *path); // 0 when there is no such file
 void test_clock_get(struct worker *w, struct http_exchange *x);
 void test_clock_post(struct worker *w, struct http_exchange *x);
 bool test_clock_closed(struct test_clock *t, struct http_exchange *x);

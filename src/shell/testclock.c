@@ -4,7 +4,6 @@
 //
 // A thread of its own, because it waits: for the engine to have nothing to do at an instant before it goes to the next.
 #include "base/json_in.h"
-#include "base/log.h"
 #include "base/timetext.h"
 #include "sandbox/sandbox.h"
 #include "shell/remote_clock.h"
@@ -30,7 +29,7 @@ struct test_clock {
     int64_t advance_ms;
     struct http_exchange *x; // whose question is being answered; NULL once it went away
     struct http_worker *worker;
-    bool settled;
+    bool settled, stored;
 };
 
 // --- The offset outlives the process
@@ -53,10 +52,10 @@ static bool offset_write(const struct test_clock *t, int64_t offset_ms)
     return ok;
 }
 
-static int64_t offset_read(const struct test_clock *t)
+int64_t test_clock_offset_read(const char *path)
 {
     long long offset_ms = 0;
-    FILE *f = t->path[0] ? fopen(t->path, "re") : NULL;
+    FILE *f = path[0] ? fopen(path, "re") : NULL;
     if (!f) return 0;
     if (fscanf(f, "%lld", &offset_ms) != 1) offset_ms = 0;
     (void)fclose(f);
@@ -141,11 +140,13 @@ static void answer(void *arg)
     struct test_clock *t = arg;
     pthread_mutex_lock(&t->lock);
     struct http_exchange *x = t->x;
-    bool settled = t->settled;
+    bool settled = t->settled, stored = t->stored;
     t->x = NULL;
     t->is_busy = false;
     pthread_mutex_unlock(&t->lock);
     if (!x) return;
+    if (!stored)
+        return http_problem(x, 503, "clock_not_stored", "time has moved, but would run back after a restart", NULL);
     struct buf b = {0};
     json_open(&b, '{');
     json_ktime(&b, "now", clock_now_ms(t->shell->clock));
@@ -168,10 +169,10 @@ static void *run(void *arg)
         t->advance_ms = -1;
         pthread_mutex_unlock(&t->lock);
         bool settled = advance(t, by_ms);
-        if (!offset_write(t, atomic_load(&t->shell->clock->offset_ms)))
-            log_warn("clock", "the test clock's offset could not be stored");
+        bool stored = offset_write(t, atomic_load(&t->shell->clock->offset_ms));
         pthread_mutex_lock(&t->lock);
         t->settled = settled;
+        t->stored = stored;
         (void)http_worker_post(t->worker, answer, t);
     }
     pthread_mutex_unlock(&t->lock);
@@ -202,7 +203,7 @@ void test_clock_post(struct worker *w, struct http_exchange *x)
     if (root) {
         json_in_only(&in, known);
         json_in_str(&in, "advance", true, 32, &text);
-        if (text.n && (!duration_parse(text, &by_ms) || by_ms > ADVANCE_MAX_MS))
+        if (!fault.code && (!duration_parse(text, &by_ms) || by_ms > ADVANCE_MAX_MS))
             json_in_fail(&in, "advance", "invalid_duration", "a duration like 90s, 5m or 2h, at most 400d");
         json_decref(root);
     }
@@ -240,7 +241,7 @@ struct test_clock *test_clock_new(struct shell *s, const char *offset_path, char
     if (offset_path) (void)snprintf(t->path, sizeof t->path, "%s", offset_path);
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->bell, NULL);
-    atomic_store(&s->clock->offset_ms, offset_read(t));
+    atomic_store(&s->clock->offset_ms, test_clock_offset_read(t->path));
     if (pthread_create(&t->thread, NULL, run, t) == 0) return t;
     (void)snprintf(why, 200, "cannot start the test clock's thread");
     free(t);

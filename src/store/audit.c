@@ -214,7 +214,7 @@ static void check_run(const struct audit *au, const struct check *c, struct audi
 
 struct books { // one of our attempts, and its order
     int64_t state, captured_fen, refunded_fen, refunding_fen, captured_ms, proof_ms;
-    int64_t order_state, cancelled_ms;
+    int64_t order_state, cancelled_ms, expires_ms;
 };
 
 #define LEDGER_LINES 4
@@ -236,18 +236,23 @@ static bool books_read(sqlite3_stmt *st, uint64_t key, struct books *b)
         b->proof_ms = col_i64(&c);
         b->order_state = col_i64(&c);
         b->cancelled_ms = col_i64(&c);
+        b->expires_ms = col_i64(&c);
     }
     sqlite3_reset(st);
     return row;
 }
 
 // Money the provider has and we have not seen: somebody must still be looking, or may yet be told.
-static enum audit_verdict unseen_money(const struct audit *au, const struct books *b)
+static enum audit_verdict unseen_money(const struct audit *au, const struct ledger_trade *t, const struct books *b)
 {
+    // Within its window somebody asks; after it the closing does; after that only a notification may still come.
+    int64_t noticed_ms = (t->captured_ms > b->expires_ms ? t->captured_ms : b->expires_ms) + au->grace_ms;
     bool order_open = b->order_state >= ORDER_PLACED && b->order_state <= ORDER_CLOSING;
     bool attempt_open = b->state == PAYMENT_CREATING || b->state == PAYMENT_WAITING || b->state == PAYMENT_CLOSING;
     bool may_be_told = b->cancelled_ms > au->now_ms - NOTICE_END_MS || b->proof_ms > au->now_ms - NOTICE_END_MS;
-    return order_open || attempt_open || may_be_told ? AUDIT_PENDING : AUDIT_BROKEN;
+    bool in_time = au->now_ms <= noticed_ms;
+    return ((order_open || attempt_open) && in_time) || (!order_open && !attempt_open && may_be_told) ? AUDIT_PENDING
+                                                                                                      : AUDIT_BROKEN;
 }
 
 static void trade_captured(const struct audit *au, const struct ledger_trade *t, const struct books *b,
@@ -256,7 +261,7 @@ static void trade_captured(const struct audit *au, const struct ledger_trade *t,
     l->n_checked++;
     if (b && b->captured_fen == t->captured_fen) return;
     if (b && b->captured_fen == 0)
-        line_add(l, unseen_money(au, b), t->out_trade_no);
+        line_add(l, unseen_money(au, t, b), t->out_trade_no);
     else
         line_add(l, AUDIT_BROKEN, t->out_trade_no);
 }
@@ -299,7 +304,8 @@ static bool ledger_compare(const struct audit *au, const struct ledger_trade *tr
                            const struct ledger_lines *to)
 {
     sqlite3_stmt *st = prepare(au, "SELECT p.state, p.captured_fen, p.refunded_fen, p.refunding_fen, p.captured_ms, "
-                                   "p.proof_ms, ifnull(o.state, 0), ifnull(o.cancelled_ms, 0) FROM payments p "
+                                   "p.proof_ms, ifnull(o.state, 0), ifnull(o.cancelled_ms, 0), max(p.expires_ms, "
+                                   "ifnull(o.expires_ms, 0)) FROM payments p "
                                    "LEFT JOIN orders o ON o.key = p.order_key WHERE p.key = ?");
     uint64_t *keys = calloc(n_trades ? n_trades : 1, sizeof *keys);
     size_t n_keys = 0;
@@ -371,6 +377,7 @@ int audit_run(const char *path, int64_t now_ms, int64_t grace_ms, const struct l
         return -1;
     }
     int64_t last_ms = last_commit_ms(&au);
+    if (last_ms > au.now_ms) au.now_ms = au.judged_ms = last_ms; // a clock that was moved
     if (!looked_after && last_ms < au.judged_ms) au.judged_ms = last_ms;
     int n = 0;
     for (size_t i = 0; i < sizeof CHECKS / sizeof CHECKS[0]; i++)

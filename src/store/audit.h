@@ -21,6 +21,7 @@ struct audit_line {
 struct ledger_trade {
     char out_trade_no[65];
     int64_t captured_fen, refunded_fen;
+    int64_t captured_ms; // when, by its clock; 0: not said
 };
 
 #define AUDIT_LINES_MAX 32

@@ -128,8 +128,9 @@ bool sqlite_secret_read(sqlite3 *db,
                      "AND sold + ?4 BETWEEN 0 AND 1000000000000")                                                      \
     X(ST_STOCK_ADD, "UPDATE skus SET available = available + ?2, added = added + ?2 WHERE sku = ?1")                   \
     X(ST_SKU_ADD, "INSERT INTO skus (sku, title, currency, price_fen, available, held, sold, added) "                  \
-                  "VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?5)")                                                             \
-    X(ST_SKU_SET, "UPDATE skus SET title = ?2, currency = ?3, price_fen = ?4 WHERE sku = ?1")                          \
+                  "VALUES (?1, ?2, ifnull(nullif(?3, ''), 'CNY'), ?4, ?5, 0, 0, ?5)")                                  \
+    X(ST_SKU_SET, "UPDATE skus SET title = ?2, currency = ifnull(nullif(?3, ''), currency), "                          \
+                  "price_fen = ?4 WHERE sku = ?1")                                                                     \
     X(ST_CART_COUNT, "SELECT count(*) FROM carts WHERE cart = ?1 AND sku <> ?2")                                       \
     X(ST_CART_PUT, "INSERT INTO carts VALUES (?1, ?2, ?3) "                                                            \
                    "ON CONFLICT (cart, sku) DO UPDATE SET quantity = excluded.quantity")                               \

@@ -32,7 +32,8 @@
                  "e.payment_key, e.refund_key, e.amount_fen, o.currency FROM events e "                                \
                  "LEFT JOIN orders o ON o.key = e.order_key WHERE e.key > ? ORDER BY e.key LIMIT ?")                   \
     X(RD_SKU, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku = ?")                                                    \
-    X(RD_SKUS, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku > ? ORDER BY s.sku LIMIT ?")                            \
+    X(RD_SKUS, "SELECT " SKU_COLUMNS " FROM skus s WHERE ?1 = '' OR s.id < (SELECT id FROM skus WHERE sku = ?1) "      \
+               "ORDER BY s.id DESC LIMIT ?2")                                                                          \
     X(RD_CART, "SELECT " SKU_COLUMNS ", c.quantity FROM carts c JOIN skus s ON s.sku = c.sku "                         \
                "WHERE c.cart = ? ORDER BY c.sku LIMIT ?")                                                              \
     X(RD_TALLY, "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                          \

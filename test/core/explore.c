@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Explores every state one order can reach, breadth first, over an abstract outside world that may say anything at
 // any time about its first attempt: each kind of answer, notices, the timer, the buyer, the merchant. (Attempts that
-// follow it are asked for and grow old; only the truth is told of them.) Breaks off with the name of the law that does not hold. Checked on every edge: order_laws.h and the stock's own
-// arithmetic (so no move comes twice); in every state: that a provider which now tells the truth brings the
-// order to its end.
+// follow it are asked for and grow old; only the truth is told of them.) Breaks off with the name of the law that does
+// not hold. Checked on every edge: order_laws.h and the stock's own arithmetic (so no move comes twice); in every
+// state: that a provider which now tells the truth brings the order to its end.
 //
 // Two states are one when they differ in nothing but instants and in counters beyond what the machine tells
 // apart.

@@ -41,7 +41,7 @@ void desk_event(struct desk *d, struct event e); // now_ms and fresh_key are fil
 // An order in the state named, on Alipay, window WINDOW_MS, by the shortest way.
 void desk_placed(struct desk *d);
 void desk_waiting(struct desk *d);
-void desk_closing(struct desk *d); // by timeout, the query on its way
+void desk_closing(struct desk *d);      // by timeout, the query on its way
 void desk_two_attempts(struct desk *d); // both may be paid: the first is closing, the second waits; window 3 h
 void desk_paid(struct desk *d);
 void desk_cancelled(struct desk *d, enum cancel_reason reason);

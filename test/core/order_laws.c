@@ -231,7 +231,8 @@ static const char *rows_law(const struct bundle *before, const struct event *e, 
             if (was->key != is->key || was->amount_fen != is->amount_fen || was->n != is->n)
                 return "what was sent to the provider stays";
             if (was->expires_ms > is->expires_ms) return "a code that may be out ends no earlier";
-            if (was->expires_ms != is->expires_ms && !asks_for_code(out, is->key)) return "an end is told to the provider";
+            if (was->expires_ms != is->expires_ms && !asks_for_code(out, is->key))
+                return "an end is told to the provider";
             if (was->state != is->state && !(PAYMENT_STRIDE[was->state] & BIT(is->state)))
                 return "only allowed edges of attempts";
             if (was->captured_fen > 0 && was->captured_fen != is->captured_fen) return "money is entered once";
@@ -337,7 +338,8 @@ static const char *given_back_law(const struct bundle *before, const struct even
         if (f->state != REFUND_SUCCEEDED || was_done) continue;
         bool whole = e->answer.fact == FACT_PAID_AND_REFUNDED;
         bool this_one = i < before->n_refunds && e->answer.fact == FACT_REFUND_DONE && e->answer.refund_key == f->key;
-        if (!is_about_payment(e, f->payment_key) || !(whole || this_one)) return "done is what the provider said is done";
+        if (!is_about_payment(e, f->payment_key) || !(whole || this_one))
+            return "done is what the provider said is done";
     }
     return NULL;
 }
@@ -345,8 +347,8 @@ static const char *given_back_law(const struct bundle *before, const struct even
 // The provider's word that all of it went back is entered whatever the books said before.
 static const char *came_and_went_law(const struct event *e, const struct bundle *after)
 {
-    bool refund_call = e->kind == EV_ANSWER &&
-                       (e->answer.method == CALL_REFUND || e->answer.method == CALL_REFUND_QUERY);
+    bool refund_call =
+        e->kind == EV_ANSWER && (e->answer.method == CALL_REFUND || e->answer.method == CALL_REFUND_QUERY);
     for (unsigned i = 0; i < after->n_payments && !refund_call; i++) {
         const struct payment *p = &after->payment[i];
         if (!is_about_payment(e, p->key) || e->answer.captured_fen <= 0) continue;
@@ -366,7 +368,8 @@ static const char *checks_law(const struct bundle *before, const struct event *e
     uint32_t more = after->order.n_checks - before->order.n_checks;
     if (more > may_count) return "a check-back is counted once, when it was answered";
     bool closes = order_payable(&before->order) && after->order.reason == REASON_TIMEOUT;
-    if (closes && e->now_ms < before->order.expires_ms && more == 0) return "a window ends by time or by its last check";
+    if (closes && e->now_ms < before->order.expires_ms && more == 0)
+        return "a window ends by time or by its last check";
     return NULL;
 }
 
@@ -375,7 +378,8 @@ static const char *payable_law(const struct rules *rules, const struct event *e,
 {
     bool looks = e->kind == EV_DUE || e->kind == EV_ANSWER || e->kind == EV_NOTICE;
     bool time = e->now_ms + rules->code_min_life_ms <= b->order.expires_ms;
-    if (b->order.state != ORDER_AWAITING_PAYMENT || b->order.channel == CHANNEL_ANY || !looks || !time) return NULL;
+    bool payable = b->order.state == ORDER_PLACED || b->order.state == ORDER_AWAITING_PAYMENT;
+    if (!payable || b->order.channel == CHANNEL_ANY || !looks || !time) return NULL;
     if (b->n_payments >= BUNDLE_PAYMENTS_TO_RENEW) return NULL;
     for (unsigned i = 0; i < b->n_payments; i++)
         if (b->payment[i].state == PAYMENT_CREATING || b->payment[i].state == PAYMENT_WAITING) return NULL;
@@ -387,8 +391,7 @@ static const char *payable_law(const struct rules *rules, const struct event *e,
 static const char *due_law(const struct bundle *before, const struct event *e, const struct bundle *after)
 {
     if (e->kind == EV_DUE && after->order.due_ms <= e->now_ms) return "the timer leaves nothing due";
-    if (after->order.due_ms < e->now_ms && before->order.due_ms >= e->now_ms)
-        return "nothing becomes due in the past";
+    if (after->order.due_ms < e->now_ms && before->order.due_ms >= e->now_ms) return "nothing becomes due in the past";
     return NULL;
 }
 

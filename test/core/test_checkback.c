@@ -219,9 +219,10 @@ static void a_check_on_demand_asks_now(void **state)
     desk_waiting(&d);
     desk_check(&d);
     CALLED(&d, CALL_QUERY);
+    assert_true(call_of(&d, CALL_QUERY)->on_demand);
     desk_placed(&d);
-    desk_check(&d);
-    CALLED(&d, CALL_CREATE);
+    desk_check(&d); // the code is being asked for: there is nothing to ask about
+    assert_true(nothing_happened(&d));
     desk_closing(&d);
     desk_check(&d);
     CALLED(&d, CALL_QUERY);
@@ -231,6 +232,94 @@ static void a_check_on_demand_asks_now(void **state)
     desk_cancelled(&d, REASON_BUYER);
     desk_check(&d);
     assert_true(nothing_happened(&d));
+}
+
+static void checks_on_demand_do_not_use_up_the_maximum(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    d.rules.checkback.max = 3;
+    desk_place(&d, CHANNEL_ALIPAY, WINDOW_MS);
+    desk_code(&d, 0);
+    int64_t check_ms = d.b.order.check_ms;
+    for (unsigned i = 0; i < 5; i++) {
+        d.now_ms += SECOND_MS;
+        desk_check(&d);
+        desk_demanded(&d, 0, OUTCOME_DONE, i % 2 ? FACT_NOT_FOUND : FACT_WAITING);
+        assert_int_equal(half_answer(&d), ANSWER_UNKNOWN);
+    }
+    ORDER_IS(&d, ORDER_AWAITING_PAYMENT);
+    assert_int_equal(d.b.order.n_checks, 0);
+    assert_int_equal(d.b.order.check_ms, check_ms); // nor do they put off what is planned
+}
+
+static void money_seen_on_demand_is_money(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_waiting(&d);
+    desk_check(&d);
+    struct answer a = {
+        .payment_key = d.b.payment[0].key,
+        .method = CALL_QUERY,
+        .outcome = OUTCOME_DONE,
+        .fact = FACT_PAID,
+        .captured_fen = PRICE_FEN,
+        .on_demand = true,
+    };
+    desk_event(&d, (struct event){.kind = EV_ANSWER, .answer = a});
+    ORDER_IS(&d, ORDER_PAID);
+    assert_int_equal(d.b.order.n_checks, 0);
+    assert_int_equal(half_answer(&d), ANSWER_ROLLBACK); // the half message is decided all the same
+}
+
+static void a_check_on_demand_proves_the_death_of_a_closing_code(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_closing(&d);
+    d.now_ms = d.b.payment[0].expires_ms + GRACE_MS;
+    desk_check(&d);
+    desk_demanded(&d, 0, OUTCOME_DONE, FACT_NOT_FOUND);
+    ORDER_IS(&d, ORDER_CANCELLED);
+    PROOF_IS(&d, 0, PROOF_DEAD);
+}
+
+// A provider that is away is no buyer that does not pay.
+static void answers_that_could_not_be_had_do_not_use_up_the_maximum(void **state)
+{
+    (void)state;
+    static const enum outcome NO_WORD[] = {OUTCOME_UNKNOWN, OUTCOME_REFUSED};
+    for (unsigned k = 0; k < 2; k++) {
+        struct desk d;
+        desk_clear(&d);
+        d.rules.checkback.max = 2;
+        desk_place(&d, CHANNEL_ALIPAY, WINDOW_MS);
+        desk_code(&d, 0);
+        for (unsigned i = 0; i < 3; i++) {
+            desk_due(&d);
+            CALLED(&d, CALL_QUERY);
+            desk_answer(&d, 0, CALL_QUERY, NO_WORD[k], FACT_NONE);
+            assert_true(nothing_happened(&d));
+        }
+        ORDER_IS(&d, ORDER_AWAITING_PAYMENT);
+        assert_int_equal(d.b.order.n_checks, 0);
+    }
+}
+
+static void a_code_found_closed_by_the_last_check_ends_the_window_at_once(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    d.rules.checkback.max = 1;
+    desk_place(&d, CHANNEL_ALIPAY, WINDOW_MS);
+    desk_code(&d, 0);
+    desk_due(&d);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
+    ORDER_IS(&d, ORDER_CANCELLED);
+    assert_int_equal(d.b.n_payments, 1);
 }
 
 static void answers_of_other_calls_are_no_check_backs(void **state)
@@ -265,6 +354,11 @@ int main(void)
         cmocka_unit_test(the_last_unpaid_answer_ends_the_window),
         cmocka_unit_test(without_a_maximum_only_time_ends_the_window),
         cmocka_unit_test(a_check_on_demand_asks_now),
+        cmocka_unit_test(checks_on_demand_do_not_use_up_the_maximum),
+        cmocka_unit_test(money_seen_on_demand_is_money),
+        cmocka_unit_test(a_check_on_demand_proves_the_death_of_a_closing_code),
+        cmocka_unit_test(answers_that_could_not_be_had_do_not_use_up_the_maximum),
+        cmocka_unit_test(a_code_found_closed_by_the_last_check_ends_the_window_at_once),
         cmocka_unit_test(answers_of_other_calls_are_no_check_backs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

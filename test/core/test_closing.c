@@ -105,6 +105,40 @@ static void a_note_is_cut_between_characters(void **state)
     }
 }
 
+static void a_long_chinese_note_keeps_its_beginning(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_waiting(&d);
+    desk_event(&d, (struct event){
+                       .kind = EV_CANCEL,
+                       .cancel = {REASON_MERCHANT},
+                       .note = STR("买家打电话来说地址写错了要求取消订单并重新下单请仓库不要发货谢谢"),
+                   });
+    assert_true(strlen(d.out.traces[0].detail) >= sizeof d.out.traces[0].detail - 4);
+    assert_memory_equal(d.out.traces[0].detail, "cancel: 买家打电话", strlen("cancel: 买家打电话"));
+}
+
+static void characters_of_every_length_stay_whole_where_they_fit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *note, *detail;
+    } NOTES[] = {
+        {"a", "cancel: a"},           {"é", "cancel: é"},
+        {"茶", "cancel: 茶"},         {"🍵", "cancel: 🍵"},
+        {"a\xc3", "cancel: a"}, // cut before it came here
+        {"a\xe8\x8c", "cancel: a"},   {"a\xf0\x9f\x8d", "cancel: a"},
+        {"\x80\x80\x80", "cancel: "}, // no text at all
+    };
+    for (unsigned i = 0; i < sizeof NOTES / sizeof NOTES[0]; i++) {
+        struct desk d;
+        desk_waiting(&d);
+        desk_event(&d, (struct event){.kind = EV_CANCEL, .cancel = {REASON_BUYER}, .note = str_of(NOTES[i].note)});
+        assert_string_equal(d.out.traces[0].detail, NOTES[i].detail);
+    }
+}
+
 static void paid_orders_are_not_cancelled(void **state)
 {
     (void)state;
@@ -292,6 +326,20 @@ static void cancel_is_tried_only_on_the_dead_and_stubborn(void **state)
     ORDER_IS(&d, ORDER_CANCELLED);
 }
 
+static void checks_on_demand_do_not_make_an_attempt_stubborn(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_closing(&d);
+    d.now_ms = DEAD_MS;
+    for (unsigned i = 0; i < 6; i++)
+        desk_check(&d);
+    assert_int_equal(d.b.payment[0].tries, 1);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_WAITING);
+    assert_int_equal(calls_of(&d, CALL_CANCEL), 0);
+    CALLED(&d, CALL_CLOSE);
+}
+
 static void a_cancel_that_gave_the_money_back_is_entered_as_both(void **state)
 {
     (void)state;
@@ -307,6 +355,26 @@ static void a_cancel_that_gave_the_money_back_is_entered_as_both(void **state)
     TOLD(&d, EVENT_REFUND_SUCCEEDED);
     ORDER_IS(&d, ORDER_CANCELLED);
     assert_int_equal(d.b.order.paid_fen, 0);
+}
+
+// The notification came while the cancel was under way.
+static void a_cancel_that_gives_back_money_that_counts_is_entered_too(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_closing(&d);
+    d.now_ms = DEAD_MS + MINUTE_MS;
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    ORDER_IS(&d, ORDER_PAID);
+    desk_money(&d, 0, CALL_CANCEL, FACT_PAID_AND_REFUNDED, PRICE_FEN);
+    ORDER_IS(&d, ORDER_PAID);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    assert_int_equal(d.b.order.refunded_fen, PRICE_FEN);
+    assert_int_equal(d.b.refund[0].cause, CAUSE_PROVIDER);
+    TOLD(&d, EVENT_REFUND_SUCCEEDED);
+    assert_int_equal(d.out.n_calls, 0);
+    desk_money(&d, 0, CALL_CANCEL, FACT_PAID_AND_REFUNDED, PRICE_FEN);
+    assert_true(nothing_happened(&d));
 }
 
 static void an_order_waits_for_the_proof_of_every_attempt(void **state)
@@ -327,16 +395,22 @@ static void an_order_waits_for_the_proof_of_every_attempt(void **state)
     assert_int_equal(d.moves[STOCK_RELEASE], 1);
 }
 
-static void a_proof_for_a_waiting_code_is_kept_for_the_end(void **state)
+static void a_code_closed_in_the_windows_last_minute_is_proven_for_its_end(void **state)
 {
     (void)state;
     struct desk d;
     desk_waiting(&d);
+    d.now_ms = d.b.order.expires_ms - MINUTE_MS + 1; // no code lives so short a time
     desk_check(&d);
-    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
+    desk_demanded(&d, 0, OUTCOME_DONE, FACT_CLOSED);
     PAYMENT_IS(&d, 0, PAYMENT_CLOSED);
     ORDER_IS(&d, ORDER_AWAITING_PAYMENT);
-    desk_due_at(&d, d.b.order.expires_ms);
+    assert_int_equal(d.b.n_payments, 1);
+    for (unsigned i = 0; i < 9 && d.now_ms < d.b.order.expires_ms; i++) { // check-backs find nobody to ask
+        desk_due(&d);
+        assert_int_equal(d.out.n_calls, 0);
+    }
+    assert_int_equal(d.now_ms, d.b.order.expires_ms);
     ORDER_IS(&d, ORDER_CANCELLED);
     assert_int_equal(d.out.n_calls, 0);
 }
@@ -459,6 +533,8 @@ int main(void)
         cmocka_unit_test(each_canceller_leaves_his_reason),
         cmocka_unit_test(a_note_goes_on_the_timeline),
         cmocka_unit_test(a_note_is_cut_between_characters),
+        cmocka_unit_test(a_long_chinese_note_keeps_its_beginning),
+        cmocka_unit_test(characters_of_every_length_stay_whole_where_they_fit),
         cmocka_unit_test(paid_orders_are_not_cancelled),
         cmocka_unit_test(a_trade_closed_by_us_is_proof),
         cmocka_unit_test(a_trade_the_provider_says_is_closed_is_proof),
@@ -470,9 +546,11 @@ int main(void)
         cmocka_unit_test(unknown_answers_prove_nothing_however_many),
         cmocka_unit_test(an_unanswered_close_is_asked_again),
         cmocka_unit_test(cancel_is_tried_only_on_the_dead_and_stubborn),
+        cmocka_unit_test(checks_on_demand_do_not_make_an_attempt_stubborn),
         cmocka_unit_test(a_cancel_that_gave_the_money_back_is_entered_as_both),
+        cmocka_unit_test(a_cancel_that_gives_back_money_that_counts_is_entered_too),
         cmocka_unit_test(an_order_waits_for_the_proof_of_every_attempt),
-        cmocka_unit_test(a_proof_for_a_waiting_code_is_kept_for_the_end),
+        cmocka_unit_test(a_code_closed_in_the_windows_last_minute_is_proven_for_its_end),
         cmocka_unit_test(at_the_deadline_stock_comes_back_and_the_code_stays_watched),
         cmocka_unit_test(money_after_such_a_deadline_is_late_money),
         cmocka_unit_test(paid_at_the_instant_of_closing_is_paid),

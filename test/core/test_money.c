@@ -77,16 +77,6 @@ static void notices_of_anything_but_money_decide_nothing(void **state)
     }
 }
 
-// An order with two attempts that may both be paid: the first is closing, the second waits.
-static void desk_two_attempts(struct desk *d)
-{
-    desk_clear(d);
-    desk_place(d, CHANNEL_ALIPAY, 3 * HOUR_MS);
-    desk_code(d, 0);
-    desk_due_at(d, d->b.payment[0].expires_ms);
-    desk_code(d, 1);
-}
-
 static void a_second_capture_is_told_and_refunded_in_full(void **state)
 {
     (void)state;
@@ -131,6 +121,37 @@ static void money_of_another_amount_never_fulfils_and_goes_back(void **state)
         desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
         assert_int_equal(d.b.payment[0].refunded_fen, AMOUNTS[i]);
         PAYMENT_IS(&d, 0, PAYMENT_MISMATCHED);
+    }
+}
+
+static void after_strange_money_the_buyer_gets_another_code(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_waiting(&d);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN - 1);
+    ORDER_IS(&d, ORDER_AWAITING_PAYMENT);
+    assert_int_equal(d.b.n_payments, 2);
+    CALLED(&d, CALL_CREATE);
+    CALLED(&d, CALL_REFUND);
+    assert_true(d.b.payment[1].key != d.b.refund[0].key);
+    desk_code(&d, 1);
+    desk_notice(&d, 1, FACT_PAID, PRICE_FEN);
+    ORDER_IS(&d, ORDER_PAID);
+}
+
+static void a_refund_of_strange_money_is_of_what_came(void **state)
+{
+    (void)state;
+    static const int64_t AMOUNTS[] = {1, PRICE_FEN * 2, AMOUNT_MAX_FEN};
+    for (unsigned i = 0; i < 3; i++) {
+        struct desk d;
+        desk_waiting(&d);
+        desk_notice(&d, 0, FACT_PAID, AMOUNTS[i]);
+        assert_int_equal(call_of(&d, CALL_REFUND)->amount_fen, AMOUNTS[i]);
+        assert_int_equal(call_of(&d, CALL_REFUND)->total_fen, AMOUNTS[i]);
+        desk_due_at(&d, d.b.refund[0].due_ms);
+        assert_int_equal(call_of(&d, CALL_REFUND)->total_fen, AMOUNTS[i]); // asked again, the same
     }
 }
 
@@ -293,14 +314,103 @@ static void money_that_came_and_went_is_in_the_books_and_fulfils_nothing(void **
     desk_notice(&d, 0, FACT_PAID_AND_REFUNDED, PRICE_FEN);
     ORDER_IS(&d, ORDER_AWAITING_PAYMENT);
     PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
-    assert_int_equal(d.out.n_calls, 0);
+    CALLED(&d, CALL_CREATE); // a code he can pay
+    assert_int_equal(d.out.n_calls, 1);
     TOLD(&d, EVENT_REFUND_SUCCEEDED);
+    desk_code(&d, 1);
     desk_notice(&d, 0, FACT_PAID_AND_REFUNDED, PRICE_FEN);
     assert_true(nothing_happened(&d));
     desk_money(&d, 0, CALL_QUERY, FACT_PAID_AND_REFUNDED, PRICE_FEN);
     assert_true(nothing_happened(&d));
     desk_due_at(&d, d.b.order.expires_ms);
+    desk_answer(&d, 1, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
     ORDER_IS(&d, ORDER_CANCELLED);
+    assert_int_equal(d.b.order.paid_fen, 0);
+}
+
+static void a_capture_of_nothing_is_no_money(void **state)
+{
+    (void)state;
+    static const enum fact FACTS_OF_MONEY[] = {FACT_PAID, FACT_PAID_AND_REFUNDED};
+    for (unsigned i = 0; i < 2; i++)
+        for (int64_t fen = -1; fen <= 0; fen++) {
+            struct desk d;
+            desk_waiting(&d);
+            desk_notice(&d, 0, FACTS_OF_MONEY[i], fen);
+            assert_true(nothing_happened(&d));
+            desk_money(&d, 0, CALL_CLOSE, FACTS_OF_MONEY[i], fen);
+            PAYMENT_IS(&d, 0, PAYMENT_WAITING);
+            assert_int_equal(d.b.n_refunds, 0);
+        }
+}
+
+// --- What the provider gave back by itself: its console
+
+static void late_money_given_back_over_there_is_offered_no_more(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_cancelled(&d, REASON_TIMEOUT);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    desk_notice(&d, 0, FACT_PAID_AND_REFUNDED, PRICE_FEN);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    REFUND_IS(&d, 0, REFUND_SUCCEEDED);
+    assert_int_equal(d.b.n_refunds, 1); // ours was it, as far as anyone can tell
+    TOLD(&d, EVENT_REFUND_SUCCEEDED);
+    assert_int_equal(d.b.order.refunded_fen, PRICE_FEN);
+    assert_true(d.b.order.due_ms == TIME_NEVER);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE); // to the ask that was under way
+    assert_true(nothing_happened(&d));
+}
+
+static void held_money_given_back_over_there_is_held_no_more(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_cancelled(&d, REASON_TIMEOUT);
+    d.rules.late_payment = LATE_HOLD;
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    PAYMENT_IS(&d, 0, PAYMENT_HELD);
+    desk_notice(&d, 0, FACT_PAID_AND_REFUNDED, PRICE_FEN);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    assert_int_equal(d.b.refund[0].cause, CAUSE_PROVIDER);
+    assert_int_equal(d.b.order.refunded_fen, PRICE_FEN);
+}
+
+static void strange_money_that_came_and_went_needs_no_refund(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_closing(&d);
+    desk_notice(&d, 0, FACT_PAID_AND_REFUNDED, PRICE_FEN + 1);
+    PAYMENT_IS(&d, 0, PAYMENT_MISMATCHED);
+    assert_int_equal(d.b.payment[0].refunded_fen, PRICE_FEN + 1);
+    assert_int_equal(d.out.n_calls, 0);
+    ORDER_IS(&d, ORDER_CANCELLED);
+    desk_waiting(&d);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN + 1);
+    desk_notice(&d, 0, FACT_PAID_AND_REFUNDED, PRICE_FEN + 1); // the refund under way is that one
+    REFUND_IS(&d, 0, REFUND_SUCCEEDED);
+    assert_int_equal(d.b.n_refunds, 1);
+    PAYMENT_IS(&d, 0, PAYMENT_MISMATCHED);
+    assert_int_equal(d.b.payment[0].refunding_fen, 0);
+}
+
+static void a_second_capture_given_back_over_there_leaves_the_first_alone(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_two_attempts(&d);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    desk_notice(&d, 1, FACT_PAID, PRICE_FEN);
+    desk_refund(&d, 700);
+    desk_notice(&d, 1, FACT_PAID_AND_REFUNDED, PRICE_FEN);
+    PAYMENT_IS(&d, 1, PAYMENT_REFUNDED);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDING);
+    REFUND_IS(&d, 0, REFUND_SUCCEEDED);
+    REFUND_IS(&d, 1, REFUND_PENDING);
+    assert_int_equal(d.b.order.refunded_fen, 0);
 }
 
 static void money_in_an_unknown_outcome_is_no_money(void **state)
@@ -353,6 +463,8 @@ int main(void)
         cmocka_unit_test(notices_of_anything_but_money_decide_nothing),
         cmocka_unit_test(a_second_capture_is_told_and_refunded_in_full),
         cmocka_unit_test(money_of_another_amount_never_fulfils_and_goes_back),
+        cmocka_unit_test(after_strange_money_the_buyer_gets_another_code),
+        cmocka_unit_test(a_refund_of_strange_money_is_of_what_came),
         cmocka_unit_test(strange_money_ends_a_closing_order_without_selling),
         cmocka_unit_test(strange_money_for_a_paid_order_is_strange_money),
         cmocka_unit_test(late_money_is_refunded_once),
@@ -363,6 +475,11 @@ int main(void)
         cmocka_unit_test(after_late_money_more_of_it_is_a_duplicate),
         cmocka_unit_test(late_money_of_another_amount_is_refunded_under_every_rule),
         cmocka_unit_test(money_that_came_and_went_is_in_the_books_and_fulfils_nothing),
+        cmocka_unit_test(a_capture_of_nothing_is_no_money),
+        cmocka_unit_test(late_money_given_back_over_there_is_offered_no_more),
+        cmocka_unit_test(held_money_given_back_over_there_is_held_no_more),
+        cmocka_unit_test(strange_money_that_came_and_went_needs_no_refund),
+        cmocka_unit_test(a_second_capture_given_back_over_there_leaves_the_first_alone),
         cmocka_unit_test(money_in_an_unknown_outcome_is_no_money),
         cmocka_unit_test(facts_give_one_end_in_whatever_order),
     };

@@ -34,7 +34,9 @@ static void an_order_on_any_channel_awaits_payment_at_once(void **state)
     assert_int_equal(d.out.n_calls, 0);
     assert_int_equal(d.b.n_payments, 0);
     assert_int_equal(d.b.order.due_ms, d.b.order.expires_ms);
-    desk_due(&d); // nothing was ever asked, so nothing has to be proven
+    desk_due_at(&d, T0_MS + SECOND_MS);
+    assert_true(nothing_happened(&d)); // nor is anything asked before the buyer has chosen
+    desk_due(&d);                      // nothing was ever asked, so nothing has to be proven
     ORDER_IS(&d, ORDER_CANCELLED);
     assert_int_equal(d.out.stock, STOCK_RELEASE);
 }
@@ -255,6 +257,143 @@ static void renewal_leaves_room_for_what_must_be_recorded(void **state)
     assert_int_equal(d.b.n_payments, BUNDLE_PAYMENTS_TO_RENEW);
 }
 
+static void renewal_goes_on_when_there_is_room_again(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    desk_place(&d, CHANNEL_ALIPAY, 48 * HOUR_MS);
+    for (unsigned i = 0; i < 5; i++) {
+        unsigned newest = d.b.n_payments - 1;
+        desk_code(&d, newest);
+        desk_due_at(&d, d.b.payment[newest].expires_ms);
+    }
+    assert_int_equal(d.b.n_payments, BUNDLE_PAYMENTS_TO_RENEW);
+    assert_false(can_be_paid(&d));
+    desk_answer(&d, 1, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
+    desk_reload(&d);
+    assert_int_equal(d.b.n_payments, 4);
+    desk_due(&d); // the others are asked about
+    assert_true(can_be_paid(&d));
+    assert_int_equal(d.b.payment[4].n, 6); // numbers go on
+}
+
+static void renewal_begins_anew_when_all_are_proven_at_once(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    desk_place(&d, CHANNEL_ALIPAY, 48 * HOUR_MS);
+    for (unsigned i = 0; i < 5; i++) {
+        unsigned newest = d.b.n_payments - 1;
+        desk_code(&d, newest);
+        desk_due_at(&d, d.b.payment[newest].expires_ms);
+    }
+    for (unsigned i = 0; i < 5; i++) { // the first in the row is another each time
+        desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
+        desk_reload(&d);
+    }
+    assert_true(can_be_paid(&d));
+    assert_int_equal(d.b.payment[d.b.n_payments - 1].n, 6);
+}
+
+static void a_code_closed_by_the_provider_is_followed_by_another(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    desk_place(&d, CHANNEL_ALIPAY, 10 * HOUR_MS);
+    desk_code(&d, 0);
+    d.now_ms = d.b.payment[0].expires_ms - SECOND_MS;
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
+    PAYMENT_IS(&d, 0, PAYMENT_CLOSED);
+    PAYMENT_IS(&d, 1, PAYMENT_CREATING);
+    CALLED(&d, CALL_CREATE);
+    desk_code(&d, 1);
+    assert_true(d.b.order.check_ms != TIME_NEVER); // and it is checked
+}
+
+static void a_last_code_needs_a_minute_of_the_window(void **state)
+{
+    (void)state;
+    for (int64_t left_ms = MINUTE_MS - 1; left_ms <= MINUTE_MS; left_ms++) {
+        struct desk d;
+        desk_waiting(&d);
+        d.now_ms = d.b.order.expires_ms - left_ms;
+        desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_CLOSED);
+        assert_int_equal(d.b.n_payments, left_ms < MINUTE_MS ? 1 : 2);
+        if (left_ms == MINUTE_MS) assert_int_equal(d.b.payment[1].expires_ms, d.b.order.expires_ms);
+    }
+}
+
+static void a_code_long_in_coming_ends_later_and_never_in_the_past(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    desk_place(&d, CHANNEL_ALIPAY, 10 * HOUR_MS);
+    int64_t last_ms = 0;
+    for (unsigned i = 0; i < 2000 && d.now_ms < T0_MS + 4 * HOUR_MS; i++) {
+        desk_due(&d);
+        const struct call *c = call_of(&d, CALL_CREATE);
+        assert_non_null(c);
+        assert_in_range(c->expires_ms - d.now_ms, d.rules.code_min_life_ms, d.rules.code_max_life_ms);
+        assert_true(c->expires_ms >= last_ms);
+        last_ms = c->expires_ms;
+        desk_answer(&d, 0, CALL_CREATE, OUTCOME_UNKNOWN, FACT_NONE);
+    }
+    assert_int_equal(d.b.n_payments, 1);
+    assert_true(last_ms > T0_MS + 4 * HOUR_MS);
+}
+
+// We were restarted with other rules in between; the first ask may have made a code all the same.
+static void a_code_asked_for_again_never_ends_earlier(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    desk_place(&d, CHANNEL_ALIPAY, 10 * HOUR_MS);
+    int64_t expires_ms = d.b.payment[0].expires_ms;
+    d.rules.code_max_life_ms = 5 * MINUTE_MS;
+    desk_due(&d);
+    assert_int_equal(call_of(&d, CALL_CREATE)->expires_ms, expires_ms);
+    assert_int_equal(d.b.payment[0].expires_ms, expires_ms);
+}
+
+static void within_the_window_a_code_asked_for_again_keeps_its_end(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_placed(&d);
+    for (unsigned i = 0; i < 4; i++) {
+        desk_answer(&d, 0, CALL_CREATE, OUTCOME_UNKNOWN, FACT_NONE);
+        desk_due(&d);
+        assert_int_equal(call_of(&d, CALL_CREATE)->expires_ms, d.b.order.expires_ms);
+    }
+    desk_due_at(&d, d.b.order.expires_ms - SECOND_MS); // no provider makes so short a code
+    assert_int_equal(call_of(&d, CALL_CREATE)->expires_ms, d.now_ms + MINUTE_MS);
+    desk_due_at(&d, d.b.order.expires_ms);
+    PAYMENT_IS(&d, 0, PAYMENT_CLOSING);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+    assert_int_equal(d.b.order.due_ms, d.b.order.expires_ms + MINUTE_MS - SECOND_MS + GRACE_MS);
+}
+
+static void done_without_a_code_is_no_code(void **state)
+{
+    (void)state;
+    static const enum fact NO_CODE[] = {FACT_NONE, FACT_CLOSED, FACT_WAITING};
+    for (unsigned i = 0; i < 3; i++) {
+        struct desk d;
+        desk_placed(&d);
+        desk_answer(&d, 0, CALL_CREATE, OUTCOME_DONE, NO_CODE[i]);
+        ORDER_IS(&d, ORDER_PLACED);
+        PAYMENT_IS(&d, 0, PAYMENT_CREATING);
+        assert_true(d.b.order.due_ms > d.now_ms); // asked again
+        desk_due(&d);
+        CALLED(&d, CALL_CREATE);
+    }
+}
+
 static void a_placing_that_took_too_long_is_answered_without_a_code_once(void **state)
 {
     (void)state;
@@ -320,6 +459,9 @@ static void a_price_is_the_sum_of_its_lines(void **state)
         {{{.quantity = 1, .price_fen = 0}}, 1, false, 0},
         {{{.quantity = 1, .price_fen = -5}}, 1, false, 0},
         {{{.quantity = 0, .price_fen = 0}}, 0, false, 0},
+        {{{.quantity = 1, .price_fen = 200}, {.quantity = -1, .price_fen = 100}}, 2, false, 0}, // no line takes away
+        {{{.quantity = 1, .price_fen = 200}, {.quantity = 0, .price_fen = 100}}, 2, false, 0},
+        {{{.quantity = LINE_QUANTITY_MAX + 1, .price_fen = 1}}, 1, false, 0},
         {{{.quantity = 2, .price_fen = INT64_MAX}}, 1, false, 0},
         {{{.quantity = LINE_QUANTITY_MAX, .price_fen = INT64_MAX / LINE_QUANTITY_MAX + 1}}, 1, false, 0},
         {{{.quantity = 1, .price_fen = INT64_MAX}, {.quantity = 1, .price_fen = 1}}, 2, false, 0},
@@ -407,6 +549,14 @@ int main(void)
         cmocka_unit_test(long_windows_renew_their_codes),
         cmocka_unit_test(the_last_renewed_code_ends_with_the_window),
         cmocka_unit_test(renewal_leaves_room_for_what_must_be_recorded),
+        cmocka_unit_test(renewal_goes_on_when_there_is_room_again),
+        cmocka_unit_test(renewal_begins_anew_when_all_are_proven_at_once),
+        cmocka_unit_test(a_code_closed_by_the_provider_is_followed_by_another),
+        cmocka_unit_test(a_last_code_needs_a_minute_of_the_window),
+        cmocka_unit_test(a_code_long_in_coming_ends_later_and_never_in_the_past),
+        cmocka_unit_test(a_code_asked_for_again_never_ends_earlier),
+        cmocka_unit_test(within_the_window_a_code_asked_for_again_keeps_its_end),
+        cmocka_unit_test(done_without_a_code_is_no_code),
         cmocka_unit_test(a_placing_that_took_too_long_is_answered_without_a_code_once),
         cmocka_unit_test(a_placing_is_answered_by_the_step_that_leaves_placed),
         cmocka_unit_test(a_price_is_the_sum_of_its_lines),

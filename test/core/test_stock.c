@@ -97,9 +97,12 @@ static void a_merchant_adds_and_takes_what_is_available(void **state)
     assert_false(stock_add(&s, -1));
     assert_false(stock_add(&s, STOCK_MAX + 1));
     assert_false(stock_add(&s, INT64_MIN));
-    assert_true(stock_add(&s, STOCK_MAX));
+    assert_false(stock_add(&s, STOCK_MAX - 6)); // the three together
+    assert_true(stock_add(&s, STOCK_MAX - 7));
     assert_false(stock_add(&s, INT64_MAX)); // would overflow
-    stock_is(s, STOCK_MAX, 3, 4);
+    stock_is(s, STOCK_MAX - 7, 3, 4);
+    assert_true(stock_apply(&s, STOCK_RELEASE, 3)); // so that what is held can always come back
+    stock_is(s, STOCK_MAX - 4, 0, 4);
 }
 
 int main(void)

@@ -40,6 +40,7 @@ static void payment_fill(struct bundle *b, enum payment_state state, bool counts
         .cause = b->order.state == ORDER_PAID && p->counts ? CAUSE_MERCHANT : CAUSE_LATE,
         .owes = variant & 1 ? CALL_REFUND_QUERY : CALL_REFUND,
         .tries = variant < 2 ? 1 : 3,
+        .absents = variant == 3 ? 2 : 0,
         .uncertain = variant == 2,
         .amount_fen = p->captured_fen,
         .created_ms = T0_MS + 1,
@@ -107,13 +108,25 @@ static void try_event(const struct rules *rules, const struct bundle *b, struct 
     }
 }
 
+static void try_answer(const struct rules *rules, const struct bundle *b, const struct answer *said)
+{
+    struct answer a = *said;
+    for (unsigned i = 0; i < b->n_refunds; i++)
+        if (b->refund[i].payment_key == a.payment_key) a.refund_key = b->refund[i].key;
+    try_event(rules, b, (struct event){.kind = a.method ? EV_ANSWER : EV_NOTICE, .answer = a});
+    if (a.method != CALL_QUERY) return;
+    a.on_demand = true;
+    try_event(rules, b, (struct event){.kind = EV_ANSWER, .answer = a});
+}
+
 static void try_answers(const struct rules *rules, const struct bundle *b, const struct payment *p)
 {
-    static const int64_t ASKED_MS[] = {T0_MS, T0_MS + WINDOW_MS + GRACE_MS};
+    static const int64_t ASKED_MS[] = {T0_MS, T0_MS + WINDOW_MS + GRACE_MS, T0_MS};
+    static const int64_t CAPTURED_FEN[] = {PRICE_FEN, PRICE_FEN - 1, 0};
     for (enum fact f = FACT_NONE; f <= FACT_REFUND_ABSENT; f++)
         for (enum outcome o = OUTCOME_DONE; o <= OUTCOME_UNKNOWN; o++)
             for (enum call_method m = CALL_NONE; m <= CALL_REFUND_QUERY; m++)
-                for (unsigned k = 0; k < 2; k++) {
+                for (unsigned k = 0; k < 3; k++) {
                     bool money = f == FACT_PAID || f == FACT_PAID_AND_REFUNDED;
                     if (k && !money && f != FACT_NOT_FOUND) continue;
                     struct answer a = {
@@ -123,11 +136,9 @@ static void try_answers(const struct rules *rules, const struct bundle *b, const
                         .outcome = o,
                         .fact = f,
                         .asked_ms = ASKED_MS[k],
-                        .captured_fen = money ? PRICE_FEN - k : 0,
+                        .captured_fen = money ? CAPTURED_FEN[k] : 0,
                     };
-                    for (unsigned i = 0; i < b->n_refunds; i++)
-                        if (b->refund[i].payment_key == p->key) a.refund_key = b->refund[i].key;
-                    try_event(rules, b, (struct event){.kind = m ? EV_ANSWER : EV_NOTICE, .answer = a});
+                    try_answer(rules, b, &a);
                 }
 }
 

@@ -501,8 +501,8 @@ static void whatever_happens_the_books_agree_in_the_end(void **state)
         one_life(w);
     print_message("%lu steps, %lu lives, %lu paid, %lu late, %lu duplicates, %lu mismatches, %lu refunds, "
                   "%lu reopened, %lu renewed, %lu given back by the provider (%lu consoles, %lu cancels)\n",
-                  w->steps, w->lives, w->paid, w->late, w->duplicates, w->mismatches, w->refunds, w->reopened, w->renewed,
-                  w->by_provider, w->consoles, w->cancelled_paid);
+                  w->steps, w->lives, w->paid, w->late, w->duplicates, w->mismatches, w->refunds, w->reopened,
+                  w->renewed, w->by_provider, w->consoles, w->cancelled_paid);
     assert_true(w->paid > 100 && w->late > 100 && w->duplicates > 20 && w->mismatches > 100 && w->refunds > 100 &&
                 w->reopened > 20); // a walk that meets nothing proves nothing
     assert_true(w->renewed > 100 && w->by_provider > 100 && w->consoles > 100 && w->demanded > 100 &&

@@ -32,6 +32,12 @@ static void load_one(struct world *w, struct want *x, struct arena *a)
                               .currency = STR("CNY"),
                               .price_fen = 100,
                               .stock = {.available = w->available}};
+    } else if (x->kind == WANT_CART) {
+        x->found = w->has_cart;
+        x->n_lines = w->has_cart;
+        x->lines = arena_take(a, sizeof *x->lines);
+        x->lines[0] = (struct cart_line){
+            .quantity = 1, .sku = {.sku = STR("A"), .title = STR("Title"), .currency = STR("CNY"), .price_fen = 100}};
     } else if (x->kind == WANT_IDEM) {
         x->found = w->has_idem && w->idem.scope.a == x->scope.a && w->idem.scope.b == x->scope.b;
         x->idem = w->idem;
@@ -80,6 +86,7 @@ static enum store_outcome fake_apply(struct store *s, struct change *changes, un
         w->last_change = *c;
         if (c->result != APPLY_DONE) continue;
         if (c->kind == CHANGE_ORDER) store_order(w, c);
+        if (c->cart.n) w->has_cart = c->kind == CHANGE_CART_PUT;
         if (c->idem) {
             w->idem = *c->idem;
             w->idem.answer = (struct str){NULL, 0};
@@ -115,10 +122,11 @@ static bool fake_submit(struct channel *c, const struct call *call, struct str s
 
 static const struct channel_ops CHANNEL_OPS = {.id = CHANNEL_ALIPAY, .submit = fake_submit};
 
-static void on_reply(void *ctx, struct request *r)
+void world_reply(void *ctx, struct request *r)
 {
     struct world *w = ctx;
     note(w, 'R');
+    if (w->n_replies < 64) w->replied[w->n_replies] = r;
     w->n_replies++;
     w->last_reply = r;
     w->last_status = r->reply.status;
@@ -136,7 +144,7 @@ static void on_turn_end(void *ctx)
     note(ctx, 'T');
 }
 
-static void present(void *ctx, const struct document *d, struct buf *out)
+void world_present(void *ctx, const struct document *d, struct buf *out)
 {
     (void)ctx;
     if (d->order) buf_printf(out, "%s v%u", order_state_name(d->order->order.state), d->order->order.version);
@@ -156,8 +164,8 @@ struct world *world_new(const struct rules *rules)
                                .rules = *rules,
                                .reply_wait_ms = 3000,
                                .ctx = w,
-                               .reply = on_reply,
-                               .present = present,
+                               .reply = world_reply,
+                               .present = world_present,
                                .events = on_events,
                                .turn_end = on_turn_end};
     w->engine = engine_new(&o, why);

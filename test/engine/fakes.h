@@ -21,6 +21,7 @@ struct world {
     struct fake_order *orders;
     unsigned n_orders;
     int64_t available;
+    bool has_cart; // every cart holds one line of A
     bool has_idem;
     struct idem_record idem;
     // what the store is told to do
@@ -38,12 +39,16 @@ struct world {
     int last_status;
     char last_code[64];
     struct request *last_reply;
+    struct request *replied[64]; // the first ones, in order
     int64_t now_ms;
 };
 
 struct world *world_new(const struct rules *rules);
 void world_free(struct world *w);
 enum turn_result world_turn(struct world *w, int64_t by_ms); // moves the clock, then one turn
+// The engine's callbacks, for a test that makes an engine of its own.
+void world_reply(void *ctx, struct request *r);
+void world_present(void *ctx, const struct document *d, struct buf *out);
 void world_post(struct world *w, struct request *r);
 struct fake_order *world_order(struct world *w, unsigned i);
 

@@ -209,13 +209,159 @@ static void a_conflict_is_stepped_again_and_answered_once(void **state)
     reply_free(r);
 }
 
+static void one_cart_becomes_one_order(void **state)
+{
+    struct world *w = *state;
+    struct request *r[2];
+    w->has_cart = true;
+    for (int i = 0; i < 2; i++) {
+        r[i] = place_request(CHANNEL_ANY);
+        r[i]->place.amount_fen = 0;
+        r[i]->place.text.currency = (struct str){0};
+        r[i]->place.cart = STR("c");
+        world_post(w, r[i]);
+    }
+    world_turn(w, 0);
+    assert_int_equal(1, w->n_replies);
+    assert_int_equal(201, w->last_status);
+    world_turn(w, 0);
+    assert_ptr_equal(r[1], w->last_reply);
+    assert_int_equal(409, w->last_status);
+    assert_string_equal("cart_empty", w->last_code);
+    reply_free(r[0]);
+    reply_free(r[1]);
+}
+
+static void a_cart_placing_that_conflicts_is_decided_anew(void **state)
+{
+    struct world *w = *state;
+    struct request *r = place_request(CHANNEL_ANY);
+    r->place.amount_fen = 0;
+    r->place.text.currency = (struct str){0};
+    r->place.cart = STR("c");
+    w->has_cart = true;
+    w->result = APPLY_CONFLICT;
+    world_post(w, r);
+    world_turn(w, 0);
+    assert_int_equal(0, r->place.n_lines); // what a turn found stays with the turn
+    world_turn(w, 0);
+    assert_int_equal(201, w->last_status);
+    reply_free(r);
+}
+
+static void what_was_put_off_keeps_its_order(void **state)
+{
+    struct world *w = *state;
+    struct request *r[6];
+    for (int i = 0; i < 6; i++) {
+        r[i] = calloc(1, sizeof *r[i]);
+        r[i]->kind = REQUEST_STOCK_ADD;
+        r[i]->stock_add.sku = STR("A");
+        r[i]->stock_add.add = 1;
+        world_post(w, r[i]);
+    }
+    for (int i = 0; i < 6; i++)
+        world_turn(w, 0);
+    assert_int_equal(6, w->n_replies);
+    for (int i = 0; i < 6; i++) {
+        assert_ptr_equal(r[i], w->replied[i]);
+        assert_int_equal(200, r[i]->reply.status);
+        reply_free(r[i]);
+    }
+}
+
+static void a_busy_order_keeps_nobody_else_waiting(void **state)
+{
+    struct world *w = *state;
+    enum { N = 1000 };
+    uint64_t key = order_awaiting(w);
+    struct request *busy[N], *other = place_request(CHANNEL_ANY);
+    for (int i = 0; i < N; i++)
+        world_post(w, busy[i] = order_request(REQUEST_CANCEL, key));
+    for (int i = 0; i < 8; i++)
+        world_turn(w, 1);
+    world_post(w, other);
+    world_turn(w, 1);
+    assert_int_equal(201, other->reply.status);
+    while (engine_backlog(w->engine))
+        world_turn(w, 0);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(200, busy[i]->reply.status);
+        reply_free(busy[i]);
+    }
+    reply_free(other);
+}
+
+static void a_channel_takes_only_its_currency(void **state)
+{
+    struct world *w = *state;
+    struct request *r = place_request(CHANNEL_ALIPAY);
+    r->place.text.currency = STR("USD");
+    world_post(w, r);
+    world_turn(w, 0);
+    assert_int_equal(422, w->last_status);
+    assert_string_equal("currency_not_supported", w->last_code);
+    assert_int_equal(0, w->n_calls);
+    reply_free(r);
+}
+
+static void work_that_waits_is_due_at_once_whatever_the_clock_says(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = order_awaiting(w);
+    struct request *a = order_request(REQUEST_CANCEL, key), *b = order_request(REQUEST_CANCEL, key);
+    world_post(w, a);
+    world_post(w, b);
+    world_turn(w, -100000); // the wall clock was set back
+    assert_true(engine_next_ms(w->engine) < w->now_ms);
+    world_turn(w, 0);
+    reply_free(a);
+    reply_free(b);
+}
+
+static void a_repetition_after_a_crash_waits_for_the_code_like_the_first(void **state)
+{
+    struct world *w = *state;
+    struct request *first = place_request(CHANNEL_ALIPAY), *again = place_request(CHANNEL_ALIPAY);
+    first->has_idem = again->has_idem = true;
+    first->idem_scope = again->idem_scope = (struct hash128){3, 3};
+    world_post(w, first);
+    world_turn(w, 0);
+    struct call create = w->last_call;
+    engine_free(w->engine); // the first is never answered (but by this test's end of the world)
+    struct engine_options o = {.store = &w->store,
+                               .channels = {[CHANNEL_ALIPAY] = &w->channel},
+                               .rules = RULES,
+                               .reply_wait_ms = 3000,
+                               .ctx = w,
+                               .reply = world_reply,
+                               .present = world_present};
+    char why[160];
+    w->engine = engine_new(&o, why);
+    unsigned before = w->n_replies;
+    world_post(w, again);
+    world_turn(w, 10);
+    assert_int_equal(before, w->n_replies);
+    w->last_call = create;
+    struct answer a = answer_of(w, OUTCOME_DONE, FACT_CODE);
+    engine_post_answer(w->engine, &a);
+    world_turn(w, 10);
+    assert_ptr_equal(again, w->last_reply);
+    assert_int_equal(201, again->reply.status);
+    assert_true(again->reply.replayed);
+    assert_int_equal(1, w->n_orders);
+    reply_free(first);
+    reply_free(again);
+}
+
 static void a_conflict_that_never_ends_is_answered_503(void **state)
 {
     struct world *w = *state;
     uint64_t key = order_awaiting(w);
     struct request *r = order_request(REQUEST_CANCEL, key);
     world_post(w, r);
-    for (int i = 0; i < 100 && w->last_reply != r; i++) {
+    unsigned before = w->n_replies;
+    for (int i = 0; i < 100 && w->n_replies == before; i++) {
         w->result = APPLY_CONFLICT;
         world_turn(w, 0);
     }
@@ -501,6 +647,13 @@ int main(void)
         T(a_placing_is_answered_placed_when_the_code_takes_too_long),
         T(a_check_is_answered_when_the_provider_was_heard),
         T(a_conflict_is_stepped_again_and_answered_once),
+        T(one_cart_becomes_one_order),
+        T(a_cart_placing_that_conflicts_is_decided_anew),
+        T(what_was_put_off_keeps_its_order),
+        T(a_busy_order_keeps_nobody_else_waiting),
+        T(a_channel_takes_only_its_currency),
+        T(work_that_waits_is_due_at_once_whatever_the_clock_says),
+        T(a_repetition_after_a_crash_waits_for_the_code_like_the_first),
         T(a_conflict_that_never_ends_is_answered_503),
         T(short_stock_refuses_the_placing),
         T(late_money_that_finds_no_stock_is_refunded_instead),

@@ -2,7 +2,7 @@
 """The sandbox's wallet for programs: scan, pay, trades, ledger, faults."""
 import unittest
 
-from harness import Case, at_once, name
+from harness import Case, at_once, name, wait_for
 
 
 class Wallet(Case):
@@ -89,9 +89,7 @@ class Wallet(Case):
         self.assertEqual((after["captured"] - before["captured"], after["trades"] - before["trades"], after["refunded"]),
                          (300, 1, before["refunded"]))
         self.till.good("POST", f"/v1/orders/{self.order['id']}/refunds", {"amount": 20}, (201,))
-        for _ in range(100):
-            if self.till.order(self.order["id"])["refunded_amount"] == 20:
-                break
+        wait_for(lambda: self.till.order(self.order["id"])["refunded_amount"] == 20, 3, "the refund")
         last = self.till.ledger()
         self.assertEqual((last["refunded"] - after["refunded"], last["refunds"] - after["refunds"]), (20, 1))
         self.assertGreater(last["calls"]["alipay"], before["calls"]["alipay"])

@@ -157,7 +157,7 @@ static void refunds_are_listed_newest_first(void **state)
     assert_int_equal(rows[0].amount_fen, 1);
 }
 
-static void skus_are_listed_by_name_from_a_cursor(void **state)
+static void skus_are_listed_newest_first_from_a_cursor(void **state)
 {
     (void)state;
     shop_sku(&shop, "C", 1, 1);
@@ -167,7 +167,7 @@ static void skus_are_listed_by_name_from_a_cursor(void **state)
     unsigned n;
     assert_true(reader->ops->skus(reader, STR(""), rows, 2, &n, &shop.a));
     assert_int_equal(n, 2);
-    assert_str(rows[0].sku, "A");
+    assert_str(rows[0].sku, "B");
     assert_true(reader->ops->skus(reader, rows[1].sku, rows, 4, &n, &shop.a));
     assert_int_equal(n, 1);
     assert_str(rows[0].sku, "C");
@@ -209,7 +209,7 @@ int contract_run_reads(const char *adapter)
         TEST(a_step_that_changes_nothing_leaves_only_its_traces),
         TEST(events_are_read_oldest_first_from_a_cursor),
         TEST(refunds_are_listed_newest_first),
-        TEST(skus_are_listed_by_name_from_a_cursor),
+        TEST(skus_are_listed_newest_first_from_a_cursor),
         TEST(totals_count_orders_and_deadlines_missed),
     };
     return cmocka_run_group_tests_name(adapter, tests, NULL, NULL);
