@@ -414,6 +414,21 @@ static void a_placing_that_took_too_long_is_answered_without_a_code_once(void **
     assert_int_equal(d.b.order.reply_version, version);
 }
 
+static void a_placing_may_be_answered_without_waiting_for_a_code(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    d.b.order.channel = CHANNEL_ALIPAY;
+    d.b.order.expires_ms = d.now_ms + WINDOW_MS;
+    desk_event(&d, (struct event){.kind = EV_PLACE, .place = {.is_answered = true}});
+    ORDER_IS(&d, ORDER_PLACED);
+    assert_int_equal(d.b.order.reply_state, ORDER_PLACED);
+    assert_int_equal(d.b.order.reply_version, 1);
+    desk_code(&d, 0);
+    assert_int_equal(d.b.order.reply_state, ORDER_PLACED);
+}
+
 static void a_placing_is_answered_by_the_step_that_leaves_placed(void **state)
 {
     (void)state;
@@ -558,6 +573,7 @@ int main(void)
         cmocka_unit_test(within_the_window_a_code_asked_for_again_keeps_its_end),
         cmocka_unit_test(done_without_a_code_is_no_code),
         cmocka_unit_test(a_placing_that_took_too_long_is_answered_without_a_code_once),
+        cmocka_unit_test(a_placing_may_be_answered_without_waiting_for_a_code),
         cmocka_unit_test(a_placing_is_answered_by_the_step_that_leaves_placed),
         cmocka_unit_test(a_price_is_the_sum_of_its_lines),
         cmocka_unit_test(everything_has_its_name_and_nothing_else_has_one),
