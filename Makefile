@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run test check bench lint coverage clean
+.PHONY: help build run test quick check bench lint coverage clean
 MAKEFLAGS += --no-print-directory
 
 BENCH ?= place
@@ -17,7 +17,8 @@ help:
 	@echo 'make build     build/till; installs the Debian packages it needs, as the others do'
 	@echo 'make run       the whole thing on this machine: shop, wallets, console (ARGS="--fresh")'
 	@echo 'make test      every test there is; the last line counts them'
-	@echo 'make check     before each commit: lint and unit tests, seconds'
+	@echo 'make quick     before each commit: lint and unit tests, a minute'
+	@echo 'make check     make test, then what takes long: 100,000 simulated days, coverage'
 	@echo 'make bench     build/till bench $$BENCH, place by default (ARGS="--orders 100000")'
 	@echo 'make lint      what every file keeps to; tools/lint fix mends the form'
 	@echo 'make coverage  what the tests reach; every branch of src/core, or it fails'
@@ -35,9 +36,13 @@ test:
 	$(call deps,build lint test)
 	@tools/test
 
-check:
+quick:
 	$(call deps,build lint)
 	@tools/test lint unit
+
+check: test
+	$(call deps,coverage)
+	@tools/test coverage sim-long
 
 bench: build
 	@exec build/till bench $(BENCH) $(ARGS)
