@@ -403,6 +403,7 @@ static void carry_out(struct ledger *l, struct flight *f)
     case CALL_NONE: break;
     }
     f->carried_out = true;
+    a->provider_ms = l->w->now_ms / 1000 * 1000; // its Date header
     world_tell(l->w, "alipay carries out %s of %s: %s %s %s", call_method_name(f->call.method),
                name_of(l->w, 'P', f->call.payment_key), outcome_name(a->outcome), fact_name(a->fact), a->detail);
 }

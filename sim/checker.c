@@ -150,7 +150,7 @@ static unsigned client_of(const char *buyer)
 static void judge_release(struct world *w, const struct seen_order *o)
 {
     struct ledger *l = w->ledger;
-    if (w->c.rules.release == RELEASE_DEADLINE || node_ahead_ms(w->node) > 0) return;
+    if (w->c.rules.release == RELEASE_DEADLINE) return;
     for (unsigned i = 0; i < l->n_trades; i++) {
         const struct trade *t = &l->trades[i];
         if (t->order_key != o->key) continue;
@@ -533,13 +533,6 @@ static void check_payment(struct world *w, const struct payment_row *p)
     if (p->n > 1) world_reached(w, SCENE_CODE_RENEWED);
 }
 
-// A clock that ran ahead made a living code look dead, so nobody asked any more; then it was paid, and every
-// notification was lost. Only the provider's statement brings such money to light.
-static bool is_hidden_by_clock(const struct world *w, const struct trade *t, const struct payment_row *p)
-{
-    return w->node->ran_ahead && p->proof == PROOF_OF_DEATH && p->captured_fen == 0 && !t->acked;
-}
-
 // In the end each capture is the one that made its order paid, or went back exactly once and in full, or is held.
 static void check_money_settled(struct world *w, const struct payment_row *p)
 {
@@ -560,10 +553,6 @@ static void check_money_settled(struct world *w, const struct payment_row *p)
             n_system++;
         else
             n_merchant++;
-    }
-    if (is_hidden_by_clock(w, t, p)) {
-        w->totals->hidden_by_clock++;
-        return;
     }
     bool fulfils = p->counts && o && o->state == O_PAID;
     if (p->captured_fen != t->captured_fen)

@@ -315,7 +315,6 @@ static void clock_jumps(struct world *w, struct happening *h)
     world_fault_counted(w);
     world_reached(w, SCENE_CLOCK_JUMP);
     w->node->offset_ms = (int64_t)h->a;
-    if (w->node->offset_ms > 0) w->node->ran_ahead = true;
     world_tell(w, "the node's clock is %lld ms off", (long long)w->node->offset_ms);
 }
 

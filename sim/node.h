@@ -18,7 +18,6 @@ struct node {
     int64_t paused_until_ms; // the whole machine stands still
     bool disk_is_broken;     // a disk fault is to strike or has struck in this life: its end is no surprise
     bool full;
-    bool ran_ahead;        // its clock, ever
     bool dies_in_recovery; // planned for the next start
     bool recovering;
 };

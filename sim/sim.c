@@ -175,11 +175,10 @@ static void report_totals(const struct options *o, uint64_t runs, const struct t
                           uint64_t hash)
 {
     printf("{\"seed\":%llu,\"runs\":%llu,\"lifecycles\":%llu,\"crashes\":%llu,\"faults\":%llu,\"turns\":%llu,"
-           "\"commits\":%llu,\"disk_ops\":%llu,\"virtual_hours\":%llu,\"hidden_by_clock\":%llu,\"scenarios_hit\":{",
+           "\"commits\":%llu,\"disk_ops\":%llu,\"virtual_hours\":%llu,\"scenarios_hit\":{",
            (unsigned long long)o->seed, (unsigned long long)runs, (unsigned long long)t->lifecycles,
            (unsigned long long)t->crashes, (unsigned long long)t->faults, (unsigned long long)t->turns,
-           (unsigned long long)t->commits, (unsigned long long)t->ops, (unsigned long long)(t->virtual_ms / 3600000),
-           (unsigned long long)t->hidden_by_clock);
+           (unsigned long long)t->commits, (unsigned long long)t->ops, (unsigned long long)(t->virtual_ms / 3600000));
     for (unsigned i = 0; i < N_SCENES; i++)
         printf("%s\"%s\":%llu", i ? "," : "", SCENE_NAMES[i], (unsigned long long)t->scenes[i]);
     printf("},\"violations\":%llu,\"trace_hash\":\"%016llx\"}\n", (unsigned long long)violations,

@@ -99,7 +99,7 @@ struct happening {
 };
 
 struct totals { // over all seeds
-    uint64_t lifecycles, crashes, faults, scenes[N_SCENES], hidden_by_clock, turns, commits, ops, virtual_ms;
+    uint64_t lifecycles, crashes, faults, scenes[N_SCENES], turns, commits, ops, virtual_ms;
 };
 
 // An order as its public events tell it, in the order they were committed.

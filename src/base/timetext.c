@@ -108,6 +108,18 @@ void time_to_beijing(int64_t ms, char out[TIME_TEXT_SIZE])
                    c.second);
 }
 
+void time_to_http(int64_t ms, char out[TIME_TEXT_SIZE])
+{
+    static const char *const days[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"}; // 1970 began on a Thursday
+    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    struct civil c;
+    if (ms < 0) ms = 0;
+    civil_from_ms(ms, &c);
+    (void)snprintf(out, TIME_TEXT_SIZE, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[ms / DAY_MS % 7], c.day,
+                   months[c.month - 1], c.year % 10000, c.hour, c.minute, c.second);
+}
+
 bool time_from_beijing(struct str s, int64_t *ms)
 {
     struct civil c;

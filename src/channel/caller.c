@@ -489,6 +489,19 @@ static void *loop_run(void *arg)
 
 // --- Signers
 
+// The provider's own clock, from the header every HTTP server sends. Nobody signed it; it is only ever used to be more
+// careful (order.h, provider_ms).
+static int64_t reply_date_ms(const struct call_reply *reply)
+{
+    char text[64];
+    struct str date = call_reply_header(reply, "Date");
+    if (date.n == 0 || date.n >= sizeof text) return 0;
+    memcpy(text, date.p, date.n);
+    text[date.n] = 0;
+    time_t seconds = curl_getdate(text, NULL);
+    return seconds > 0 ? (int64_t)seconds * 1000 : 0;
+}
+
 static void job_work(struct job *j)
 {
     const struct lane *l = j->lane;
@@ -501,6 +514,7 @@ static void job_work(struct job *j)
     struct call_reply reply = {j->status, buf_view(&j->reply_headers), buf_view(&j->reply_body)};
     j->answer = answer_blank(j);
     l->ops->judge(l->ctx, &j->call, &reply, &j->answer, &j->text);
+    j->answer.provider_ms = reply_date_ms(&reply);
 }
 
 // What came back goes first: somebody paid while he waits.

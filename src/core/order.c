@@ -285,16 +285,29 @@ static int64_t dead_ms(const struct run *r, const struct payment *p)
     return p->expires_ms + r->rules->close_grace_ms;
 }
 
-// "No such trade" while the code lives means only that nobody scanned it yet. A question asked after the code died
-// (and asked_ms is when it left, not when the answer came) settles it.
-static void payment_not_found(struct run *r, struct payment *p, int64_t asked_ms)
+#define SECOND_MS   INT64_C(1000)
+#define SKEW_MAX_MS (24 * 3600 * SECOND_MS) // beyond, what the provider says is no clock
+
+// When the question was put, on the side where the code lives and dies: by the earlier of our clock and the provider's,
+// for a clock of ours that ran ahead would call a living code dead.
+static int64_t answer_asked_ms(const struct answer *a)
 {
-    if (asked_ms >= dead_ms(r, p)) {
+    int64_t theirs_ms = a->provider_ms + SECOND_MS;
+    bool ahead = a->provider_ms > 0 && theirs_ms < a->asked_ms && a->asked_ms - theirs_ms < SKEW_MAX_MS;
+    return ahead ? theirs_ms : a->asked_ms;
+}
+
+// "No such trade" while the code lives means only that nobody scanned it yet. A question asked after the code died
+// (when it left, not when the answer came) settles it.
+static void payment_not_found(struct run *r, struct payment *p, const struct answer *a)
+{
+    int64_t early_ms = dead_ms(r, p) - answer_asked_ms(a);
+    if (early_ms <= 0) {
         payment_prove(r, p, PROOF_DEAD);
         return;
     }
     p->tries = 0;
-    owe(r, p, CALL_QUERY, r->now_ms > dead_ms(r, p) ? r->now_ms : dead_ms(r, p));
+    owe(r, p, CALL_QUERY, a->asked_ms + early_ms > r->now_ms ? a->asked_ms + early_ms : r->now_ms);
 }
 
 // --- Refunds
@@ -596,7 +609,7 @@ static void on_closing_answer(struct run *r, struct payment *p, const struct ans
 {
     bool done = a->outcome == OUTCOME_DONE;
     if (a->fact == FACT_NOT_FOUND && a->outcome != OUTCOME_UNKNOWN) {
-        payment_not_found(r, p, a->asked_ms);
+        payment_not_found(r, p, a);
     } else if (done && a->fact == FACT_CLOSED) {
         payment_prove(r, p, a->method == CALL_QUERY ? PROOF_PROVIDER_CLOSED : PROOF_CLOSED);
     } else if (a->on_demand && !(done && a->fact == FACT_WAITING && p->owes == CALL_QUERY)) {

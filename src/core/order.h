@@ -241,7 +241,8 @@ struct answer {
     enum call_method method; // CALL_NONE in a notice
     enum outcome outcome;
     enum fact fact;
-    int64_t asked_ms; // when the question left
+    int64_t asked_ms;    // when the question left, by our clock
+    int64_t provider_ms; // what the provider's clock said when it answered, to the second; 0: not said
     int64_t took_ms;
     int64_t captured_fen; // FACT_PAID, FACT_PAID_AND_REFUNDED: what the buyer's order was charged
     char provider_trade_no[PROVIDER_NO_SIZE];

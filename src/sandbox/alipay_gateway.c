@@ -109,6 +109,14 @@ static void add_trace_id(struct buf *headers)
     buf_printf(headers, "trace_id: %s\r\n", text);
 }
 
+// By the clock the codes live and die by: a merchant may compare his own with it.
+static void add_date(struct buf *headers, int64_t now_ms)
+{
+    char text[TIME_TEXT_SIZE];
+    time_to_http(now_ms, text);
+    buf_printf(headers, "Date: %s\r\n", text);
+}
+
 static void answer_unavailable(struct answer *a, int status)
 {
     a->status = status;
@@ -145,6 +153,7 @@ void alipay_gateway_request(struct sandbox *s, const struct http_exchange *x, st
     s->calls[SANDBOX_ALIPAY]++;
     s->counters_changed = true;
     add_trace_id(&a->headers);
+    add_date(&a->headers, clock_now_ms(s->clock));
     a->delay_ms = (unsigned)fate.delay_ms;
     if (fate.unavailable) {
         answer_unavailable(a, 503);

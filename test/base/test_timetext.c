@@ -210,6 +210,25 @@ static void bad_durations_are_refused_and_change_nothing(void **state)
     }
 }
 
+static void instants_are_written_for_http(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } known[] = {
+        {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
+        {784111777000, "Sun, 06 Nov 1994 08:49:37 GMT"}, // the example of RFC 9110
+        {1795744799999, "Fri, 27 Nov 2026 01:59:59 GMT"},
+        {-1, "Thu, 01 Jan 1970 00:00:00 GMT"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        char text[TIME_TEXT_SIZE];
+        time_to_http(known[i].ms, text);
+        assert_string_equal(text, known[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +240,7 @@ int main(void)
         cmocka_unit_test(no_prefix_of_an_instant_is_an_instant),
         cmocka_unit_test(durations_read_back_in_their_shortest_form),
         cmocka_unit_test(bad_durations_are_refused_and_change_nothing),
+        cmocka_unit_test(instants_are_written_for_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

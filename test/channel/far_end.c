@@ -69,8 +69,10 @@ static bool send_z(int fd, const char *z)
 static bool answer(int fd, const char *status, size_t promised, struct str body)
 {
     struct buf b = {0};
-    buf_printf(&b, "HTTP/1.1 %s\r\nContent-Type: text/html;charset=utf-8\r\nContent-Length: %zu\r\n\r\n", status,
-               promised);
+    buf_printf(&b,
+               "HTTP/1.1 %s\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/html;charset=utf-8\r\n"
+               "Content-Length: %zu\r\n\r\n",
+               status, promised);
     buf_str(&b, body);
     bool ok = send_all(fd, b.p, b.n);
     buf_free(&b);

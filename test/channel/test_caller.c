@@ -146,6 +146,7 @@ static void a_call_is_answered_with_all_its_fields(void **state)
     assert_string_equal(a.detail, "200 text/html;charset=utf-8");
     assert_string_equal(rig.answers.code, "code of fine");
     assert_true(a.asked_ms >= 1000000 && a.asked_ms <= 1000000 + LATE_MS);
+    assert_int_equal(a.provider_ms, 784111777000); // its Date header
     assert_true(a.took_ms >= 119 && a.took_ms <= 120 + LATE_MS);
     rig_close();
 }

@@ -239,6 +239,41 @@ static void no_such_trade_is_judged_by_when_it_was_asked(void **state)
         }
 }
 
+// A clock of ours that runs ahead calls a living code dead; the provider's own clock, to the second, does not.
+static void no_such_trade_is_judged_by_the_earlier_of_two_clocks(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t provider_ms; // what its clock said
+        bool proves;
+    } SAID[] = {
+        {0, true},                             // nothing: ours alone
+        {DEAD_MS, true},                       // the same
+        {DEAD_MS - SECOND_MS, true},           // cut to the second
+        {DEAD_MS - SECOND_MS - 1, false},      // it is not dead there yet
+        {DEAD_MS - 60 * MINUTE_MS, false},     // ours is an hour ahead
+        {DEAD_MS + 60 * MINUTE_MS, true},      // ours is late: then only later
+        {DEAD_MS - 25 * 60 * MINUTE_MS, true}, // that is no clock
+    };
+    for (unsigned i = 0; i < sizeof SAID / sizeof SAID[0]; i++) {
+        struct desk d;
+        desk_closing(&d);
+        d.now_ms = DEAD_MS;
+        desk_event(&d, (struct event){.kind = EV_ANSWER,
+                                      .answer = {.payment_key = d.b.payment[0].key,
+                                                 .channel = CHANNEL_ALIPAY,
+                                                 .method = CALL_QUERY,
+                                                 .outcome = OUTCOME_DONE,
+                                                 .fact = FACT_NOT_FOUND,
+                                                 .asked_ms = DEAD_MS,
+                                                 .provider_ms = SAID[i].provider_ms}});
+        ORDER_IS(&d, SAID[i].proves ? ORDER_CANCELLED : ORDER_CLOSING);
+        // Asked anew when it will be dead there too.
+        if (!SAID[i].proves)
+            assert_int_equal(d.b.order.due_ms, DEAD_MS + (DEAD_MS - (SAID[i].provider_ms + SECOND_MS)));
+    }
+}
+
 static void no_such_trade_before_the_window_ends_closes_nothing(void **state)
 {
     (void)state;
@@ -541,6 +576,7 @@ int main(void)
         cmocka_unit_test(paid_is_no_proof_but_money),
         cmocka_unit_test(no_such_trade_proves_nothing_while_the_code_lives),
         cmocka_unit_test(no_such_trade_is_judged_by_when_it_was_asked),
+        cmocka_unit_test(no_such_trade_is_judged_by_the_earlier_of_two_clocks),
         cmocka_unit_test(no_such_trade_before_the_window_ends_closes_nothing),
         cmocka_unit_test(a_trade_at_the_cashier_is_asked_and_closed_again_until_it_yields),
         cmocka_unit_test(unknown_answers_prove_nothing_however_many),
