@@ -293,9 +293,9 @@ static void route_sku(struct route *rt)
     struct api_request *q = request_new(rt->w, x, is_stock ? REQUEST_STOCK_ADD : REQUEST_SKU_PUT);
     if (!q) return;
     if (is_stock)
-        send_if(idem_read(rt, q) && parse_stock_add(rt->w, x, rt->seg[2], q), q);
+        send_if(idem_read(rt, q) && parse_stock_add(x, rt->seg[2], q), q);
     else
-        send_if(parse_sku_put(rt->w, x, rt->seg[2], q), q);
+        send_if(parse_sku_put(x, rt->seg[2], q), q);
 }
 
 static void route_cart(struct route *rt)
@@ -310,7 +310,7 @@ static void route_cart(struct route *rt)
     if (is_get(x)) return read_cart(rt->w, x, rt->seg[2]);
     struct api_request *q = request_new(rt->w, x, is_item ? REQUEST_CART_PUT : REQUEST_CART_CLEAR);
     if (!q) return;
-    if (is_item) return send_if(parse_cart_put(rt->w, x, rt->seg[2], rt->seg[4], q), q);
+    if (is_item) return send_if(parse_cart_put(x, rt->seg[2], rt->seg[4], q), q);
     q->r.cart.cart = arena_copy(&q->arena, rt->seg[2]);
     request_send(q);
 }
@@ -344,9 +344,7 @@ static void route_order_write(struct route *rt, uint64_t key)
     struct api_request *q = request_new(rt->w, x, cancels ? REQUEST_CANCEL : refunds ? REQUEST_REFUND : REQUEST_CHECK);
     if (!q) return;
     q->r.order_key = key;
-    bool parsed = idem_read(rt, q) && (cancels   ? parse_cancel(rt->w, x, q)
-                                       : refunds ? parse_refund(rt->w, x, q)
-                                                 : parse_empty(rt->w, x));
+    bool parsed = idem_read(rt, q) && (cancels ? parse_cancel(x, q) : refunds ? parse_refund(x, q) : parse_empty(x));
     send_if(parsed, q);
 }
 

@@ -33,31 +33,39 @@ bool is_json_type(const struct http_exchange *x)
     return t.n == 0 || str_eq(t, STR("application/json")) || str_eq(t, STR("application/x-www-form-urlencoded"));
 }
 
+// A body that is being read: opened, looked into, closed with a verdict.
+struct body {
+    json_t *root;
+    struct json_fault fault;
+    struct json_in in;
+};
+
 static bool fault_answer(struct http_exchange *x, const struct json_fault *f)
 {
     http_problem(x, 400, f->code, f->detail, f->pointer);
     return false;
 }
 
-// The body as an object; an empty body is an empty object where the route allows it.
-static json_t *body_object(struct http_exchange *x, bool may_be_empty, struct json_fault *fault)
+// An empty body is an empty object where the route allows it. False: answered with a problem.
+static bool body_open(struct body *b, struct http_exchange *x, bool may_be_empty)
 {
+    *b = (struct body){0};
     if (!is_json_type(x)) {
         http_problem(x, 415, "unsupported_media_type", "the body is JSON: Content-Type: application/json", NULL);
-        return NULL;
+        return false;
     }
-    struct str text = x->body.n == 0 && may_be_empty ? STR("{}") : x->body;
-    json_t *root = json_read_object(text, fault);
-    if (!root) fault_answer(x, fault);
-    return root;
+    b->root = json_read_object(x->body.n == 0 && may_be_empty ? STR("{}") : x->body, &b->fault);
+    b->in = (struct json_in){b->root, "", &b->fault};
+    return b->root || fault_answer(x, &b->fault);
 }
 
-// The verdict over a body that was read: its first fault, or that there was no memory to keep it.
-static bool verdict(struct http_exchange *x, const struct json_fault *f, const struct arena *a)
+// Its first fault is answered, or that there was no memory to keep it. True: all is well.
+static bool body_close(struct body *b, struct http_exchange *x, const struct arena *kept)
 {
-    if (f->code) return fault_answer(x, f);
-    if (a->failed) http_problem(x, 503, "overloaded", "out of memory", NULL);
-    return !a->failed;
+    json_decref(b->root);
+    if (b->fault.code) return fault_answer(x, &b->fault);
+    if (kept && kept->failed) http_problem(x, 503, "overloaded", "out of memory", NULL);
+    return !kept || !kept->failed;
 }
 
 static void copy_into(struct arena *a, struct str *s)
@@ -214,119 +222,90 @@ static void wish_in(const struct json_in *in, struct worker *w, struct api_reque
 
 bool parse_place(struct worker *w, struct http_exchange *x, struct api_request *q)
 {
-    struct json_fault fault = {0};
-    json_t *root = body_object(x, false, &fault);
-    if (!root) return false;
-    struct json_in in = {root, "", &fault};
-    wish_in(&in, w, q);
-    json_decref(root);
-    if (!verdict(x, &fault, &q->arena)) return false;
+    struct body b;
+    if (!body_open(&b, x, false)) return false;
+    wish_in(&b.in, w, q);
+    if (!body_close(&b, x, &q->arena)) return false;
     const struct order_wish *wish = &q->r.place;
-    if (wish->channel != CHANNEL_ANY && !w->shell->channels[wish->channel]) {
-        http_problem(x, 422, "channel_unavailable", "this channel is not configured here", "/channel");
-        return false;
-    }
-    return true;
+    if (wish->channel == CHANNEL_ANY || w->shell->channels[wish->channel]) return true;
+    http_problem(x, 422, "channel_unavailable", "this channel is not configured here", "/channel");
+    return false;
 }
 
 // --- The others
 
-bool parse_empty(struct worker *w, struct http_exchange *x)
+bool parse_empty(struct http_exchange *x)
 {
-    (void)w;
     static const char *const known[] = {NULL};
-    struct json_fault fault = {0};
-    json_t *root = body_object(x, true, &fault);
-    if (!root) return false;
-    struct json_in in = {root, "", &fault};
-    json_in_only(&in, known);
-    json_decref(root);
-    return fault.code ? fault_answer(x, &fault) : true;
+    struct body b;
+    if (!body_open(&b, x, true)) return false;
+    json_in_only(&b.in, known);
+    return body_close(&b, x, NULL);
 }
 
-bool parse_cancel(struct worker *w, struct http_exchange *x, struct api_request *q)
+bool parse_cancel(struct http_exchange *x, struct api_request *q)
 {
-    (void)w;
     static const char *const known[] = {"reason", "note", NULL};
-    struct json_fault fault = {0};
-    json_t *root = body_object(x, true, &fault);
-    if (!root) return false;
-    struct json_in in = {root, "", &fault};
+    struct body b;
     unsigned reason = REASON_MERCHANT;
-    json_in_only(&in, known);
-    word_in(&in, "reason", reason_word, REASON_BUYER, REASON_MERCHANT + 1, &reason);
-    json_in_str(&in, "note", false, 256, &q->r.note);
+    if (!body_open(&b, x, true)) return false;
+    json_in_only(&b.in, known);
+    word_in(&b.in, "reason", reason_word, REASON_BUYER, REASON_MERCHANT + 1, &reason);
+    json_in_str(&b.in, "note", false, 256, &q->r.note);
     copy_into(&q->arena, &q->r.note);
-    json_decref(root);
     q->r.cancel_reason = (enum cancel_reason)reason;
-    return verdict(x, &fault, &q->arena);
+    return body_close(&b, x, &q->arena);
 }
 
-bool parse_refund(struct worker *w, struct http_exchange *x, struct api_request *q)
+bool parse_refund(struct http_exchange *x, struct api_request *q)
 {
-    (void)w;
     static const char *const known[] = {"amount", "reason", NULL};
-    struct json_fault fault = {0};
-    json_t *root = body_object(x, true, &fault);
-    if (!root) return false;
-    struct json_in in = {root, "", &fault};
-    json_in_only(&in, known);
-    json_in_int(&in, "amount", false, 1, AMOUNT_MAX_FEN, &q->r.refund_amount_fen);
-    json_in_str(&in, "reason", false, 256, &q->r.note);
+    struct body b;
+    if (!body_open(&b, x, true)) return false;
+    json_in_only(&b.in, known);
+    json_in_int(&b.in, "amount", false, 1, AMOUNT_MAX_FEN, &q->r.refund_amount_fen);
+    json_in_str(&b.in, "reason", false, 256, &q->r.note);
     copy_into(&q->arena, &q->r.note);
-    json_decref(root);
-    return verdict(x, &fault, &q->arena);
+    return body_close(&b, x, &q->arena);
 }
 
-bool parse_sku_put(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q)
+bool parse_sku_put(struct http_exchange *x, struct str sku, struct api_request *q)
 {
-    (void)w;
     static const char *const known[] = {"title", "price", "currency", "stock", NULL};
-    struct json_fault fault = {0};
-    json_t *root = body_object(x, false, &fault);
-    if (!root) return false;
-    struct json_in in = {root, "", &fault};
+    struct body b;
     struct sku *k = &q->r.sku_put.sku;
-    json_in_only(&in, known);
-    if (json_in_str(&in, "title", true, 256, &k->title) && k->title.n == 0)
-        json_in_fail(&in, "title", "out_of_range", "a title is 1 to 256 bytes");
-    json_in_int(&in, "price", true, 1, AMOUNT_MAX_FEN, &k->price_fen);
-    currency_in(&in, &k->currency);
-    q->r.sku_put.with_stock = json_in_int(&in, "stock", false, 0, STOCK_MAX, &k->stock.available);
+    if (!body_open(&b, x, false)) return false;
+    json_in_only(&b.in, known);
+    if (json_in_str(&b.in, "title", true, 256, &k->title) && k->title.n == 0)
+        json_in_fail(&b.in, "title", "out_of_range", "a title is 1 to 256 bytes");
+    json_in_int(&b.in, "price", true, 1, AMOUNT_MAX_FEN, &k->price_fen);
+    currency_in(&b.in, &k->currency);
+    q->r.sku_put.with_stock = json_in_int(&b.in, "stock", false, 0, STOCK_MAX, &k->stock.available);
     k->sku = arena_copy(&q->arena, sku);
     copy_into(&q->arena, &k->title);
     copy_into(&q->arena, &k->currency);
-    json_decref(root);
-    return verdict(x, &fault, &q->arena);
+    return body_close(&b, x, &q->arena);
 }
 
-bool parse_stock_add(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q)
+bool parse_stock_add(struct http_exchange *x, struct str sku, struct api_request *q)
 {
-    (void)w;
     static const char *const known[] = {"add", NULL};
-    struct json_fault fault = {0};
-    json_t *root = body_object(x, false, &fault);
-    if (!root) return false;
-    struct json_in in = {root, "", &fault};
-    json_in_only(&in, known);
-    json_in_int(&in, "add", true, -STOCK_MAX, STOCK_MAX, &q->r.stock_add.add);
+    struct body b;
+    if (!body_open(&b, x, false)) return false;
+    json_in_only(&b.in, known);
+    json_in_int(&b.in, "add", true, -STOCK_MAX, STOCK_MAX, &q->r.stock_add.add);
     q->r.stock_add.sku = arena_copy(&q->arena, sku);
-    json_decref(root);
-    return verdict(x, &fault, &q->arena);
+    return body_close(&b, x, &q->arena);
 }
 
-bool parse_cart_put(struct worker *w, struct http_exchange *x, struct str cart, struct str sku, struct api_request *q)
+bool parse_cart_put(struct http_exchange *x, struct str cart, struct str sku, struct api_request *q)
 {
-    (void)w;
     static const char *const known[] = {"quantity", NULL};
-    struct json_fault fault = {0};
-    json_t *root = body_object(x, false, &fault);
-    if (!root) return false;
-    struct json_in in = {root, "", &fault};
-    json_in_only(&in, known);
-    json_in_int(&in, "quantity", true, 0, LINE_QUANTITY_MAX, &q->r.cart.quantity);
+    struct body b;
+    if (!body_open(&b, x, false)) return false;
+    json_in_only(&b.in, known);
+    json_in_int(&b.in, "quantity", true, 0, LINE_QUANTITY_MAX, &q->r.cart.quantity);
     q->r.cart.cart = arena_copy(&q->arena, cart);
     q->r.cart.sku = arena_copy(&q->arena, sku);
-    json_decref(root);
-    return verdict(x, &fault, &q->arena);
+    return body_close(&b, x, &q->arena);
 }

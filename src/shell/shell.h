@@ -85,12 +85,12 @@ struct worker *worker_of(struct shell *s, const struct http_exchange *x);
 
 // --- parse.c: bodies of requests into struct request. False: answered with a problem already.
 bool parse_place(struct worker *w, struct http_exchange *x, struct api_request *q);
-bool parse_cancel(struct worker *w, struct http_exchange *x, struct api_request *q);
-bool parse_refund(struct worker *w, struct http_exchange *x, struct api_request *q);
-bool parse_empty(struct worker *w, struct http_exchange *x);
-bool parse_sku_put(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q);
-bool parse_stock_add(struct worker *w, struct http_exchange *x, struct str sku, struct api_request *q);
-bool parse_cart_put(struct worker *w, struct http_exchange *x, struct str cart, struct str sku, struct api_request *q);
+bool parse_cancel(struct http_exchange *x, struct api_request *q);
+bool parse_refund(struct http_exchange *x, struct api_request *q);
+bool parse_empty(struct http_exchange *x);
+bool parse_sku_put(struct http_exchange *x, struct str sku, struct api_request *q);
+bool parse_stock_add(struct http_exchange *x, struct str sku, struct api_request *q);
+bool parse_cart_put(struct http_exchange *x, struct str cart, struct str sku, struct api_request *q);
 bool name_is_good(struct str s); // of a sku, a cart, a merchant's order number
 bool is_json_type(const struct http_exchange *x);
 
