@@ -220,7 +220,7 @@ void read_qr(struct worker *w, struct http_exchange *x, uint64_t key, bool is_pn
 {
     struct order_doc doc;
     struct buf code = {0};
-    if (!params_only(x, NO_PARAMS) || !load_order(w, x, key, &doc)) return;
+    if (!load_order(w, x, key, &doc)) return; // any parameter may come: pages add one to get past a cache
     if (!order_is_open(&doc.order) || !order_code(w->shell, &doc, &code))
         http_problem(x, 404, "no_code", "this order has no code to scan (yet)", NULL);
     else if (!(is_png ? qr_png(buf_view(&code), &w->out) : qr_svg(buf_view(&code), &w->out)))

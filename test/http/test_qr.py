@@ -54,6 +54,11 @@ class Pictures(Case):
                 self.assertNotIn(element.tag.removeprefix(SVG), ("script", "foreignObject", "image", "use"))
                 self.assertFalse([a for a in element.attrib if a.lower().startswith("on")])
 
+    def test_a_page_may_get_past_its_cache(self):
+        order = self.till.place(self.till.sku())
+        for path in (f"/v1/orders/{order['id']}/qr.png?n=1", f"/pay/{order['id']}/qr.svg?n=2"):
+            self.assertEqual(self.till.call("GET", path).status, 200, path)
+
     def test_an_order_that_is_not_there_has_no_picture(self):
         for kind in ("png", "svg"):
             self.problem(self.till.call("GET", f"/v1/orders/ord_nothing/qr.{kind}"), 404)
