@@ -92,20 +92,23 @@ static int64_t clamp_to_text(int64_t ms)
     return ms < TEXT_MIN_MS ? TEXT_MIN_MS : ms > TEXT_MAX_MS ? TEXT_MAX_MS : ms;
 }
 
+// A number that is known to have few digits, in a way the compiler knows it too.
+#define N(value, below) ((unsigned)(value) % (below))
+
 void time_to_rfc3339(int64_t ms, char out[TIME_TEXT_SIZE])
 {
     struct civil c;
     civil_from_ms(clamp_to_text(ms), &c);
-    (void)snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month, c.day, c.hour, c.minute,
-                   c.second, c.ms);
+    (void)snprintf(out, TIME_TEXT_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", N(c.year, 10000), N(c.month, 100),
+                   N(c.day, 100), N(c.hour, 100), N(c.minute, 100), N(c.second, 100), N(c.ms, 1000));
 }
 
 void time_to_beijing(int64_t ms, char out[TIME_TEXT_SIZE])
 {
     struct civil c;
     civil_from_ms(clamp_to_text(clamp_to_text(ms) + BEIJING_OFFSET_MS), &c);
-    (void)snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02d %02d:%02d:%02d", c.year, c.month, c.day, c.hour, c.minute,
-                   c.second);
+    (void)snprintf(out, TIME_TEXT_SIZE, "%04u-%02u-%02u %02u:%02u:%02u", N(c.year, 10000), N(c.month, 100),
+                   N(c.day, 100), N(c.hour, 100), N(c.minute, 100), N(c.second, 100));
 }
 
 void time_to_http(int64_t ms, char out[TIME_TEXT_SIZE])
@@ -114,10 +117,10 @@ void time_to_http(int64_t ms, char out[TIME_TEXT_SIZE])
     static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     struct civil c;
-    if (ms < 0) ms = 0;
+    ms = ms < 0 ? 0 : clamp_to_text(ms);
     civil_from_ms(ms, &c);
-    (void)snprintf(out, TIME_TEXT_SIZE, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[ms / DAY_MS % 7], c.day,
-                   months[c.month - 1], c.year % 10000, c.hour, c.minute, c.second);
+    (void)snprintf(out, TIME_TEXT_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[ms / DAY_MS % 7], N(c.day, 100),
+                   months[c.month - 1], N(c.year, 10000), N(c.hour, 100), N(c.minute, 100), N(c.second, 100));
 }
 
 bool time_from_beijing(struct str s, int64_t *ms)

@@ -65,6 +65,12 @@ struct run {
 
 // --- What goes out
 
+// Whether it shows why it was closed: a paid order was closing once, perhaps, and that is of no interest.
+static bool order_is_ending(const struct order *o)
+{
+    return o->state == ORDER_CLOSING || o->state == ORDER_CANCELLED;
+}
+
 static void emit(struct run *r, enum event_type type, const struct payment *p, const struct refund *f,
                  int64_t amount_fen)
 {
@@ -73,7 +79,7 @@ static void emit(struct run *r, enum event_type type, const struct payment *p, c
         .type = type,
         .sequence = ++r->o->sequence,
         .state = r->o->state,
-        .reason = r->o->reason,
+        .reason = order_is_ending(r->o) ? r->o->reason : REASON_NONE,
         .payment_key = p ? p->key : 0,
         .refund_key = f ? f->key : 0,
         .amount_fen = amount_fen,
@@ -163,7 +169,6 @@ static void order_move(struct run *r, enum order_state to)
         o->closing_ms = r->now_ms;
     } else if (to == ORDER_PAID) {
         o->paid_ms = r->now_ms;
-        o->reason = REASON_NONE;
         stock = from == ORDER_CANCELLED ? STOCK_RETAKE : STOCK_SELL;
     } else if (to == ORDER_CANCELLED) {
         o->cancelled_ms = r->now_ms;

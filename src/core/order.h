@@ -141,7 +141,7 @@ struct order {
     uint32_t version;  // counts committed changes of this row: the fence
     uint32_t sequence; // public events so far, dense from 1
     enum order_state state;
-    enum cancel_reason reason; // from closing on
+    enum cancel_reason reason; // from closing on, and for ever; shown while closing or cancelled
     enum channel_id channel;
     enum policy policy;
     bool holds_stock; // has lines of the catalogue (not an order by amount)

@@ -69,7 +69,7 @@ static uint64_t name_claim(char kind, struct str name)
     return h | UINT64_C(1) << 63;
 }
 
-static uint64_t request_claim(const struct request *r)
+uint64_t request_claim(const struct request *r)
 {
     if (r->finishing) return 0;
     switch (r->kind) {
@@ -84,12 +84,6 @@ static uint64_t request_claim(const struct request *r)
     case REQUEST_SKU_PUT: break;
     }
     return 0;
-}
-
-uint64_t item_claim(const struct item *it)
-{
-    if (it->kind == ITEM_REQUEST) return request_claim(it->request);
-    return it->kind == ITEM_ANSWER ? 0 : it->order_key;
 }
 
 static struct want *want_of(const struct item *it, enum want_kind kind)

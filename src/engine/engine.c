@@ -125,19 +125,6 @@ static void request_put_off(struct engine *e, struct request *r)
     atomic_fetch_add(&e->backlog, 1);
 }
 
-// Those that had waited their turn already stay ahead of those that did not, in their order.
-static void requests_put_off_again(struct engine *e)
-{
-    for (unsigned i = e->n_items; i-- > 0;) {
-        struct item *it = &e->items[i];
-        if (it->kind != ITEM_REQUEST || !it->again || !it->was_again) continue;
-        it->request->next = e->put_off;
-        e->put_off = it->request;
-        if (!it->request->next) e->put_off_end = &it->request->next;
-        atomic_fetch_add(&e->backlog, 1);
-    }
-}
-
 static void answer_put_off(struct engine *e, struct answer_node *node)
 {
     node->next = NULL;
@@ -275,6 +262,19 @@ static void gather_answers(struct engine *e)
     }
 }
 
+// An order takes part in a turn once, and so does a cart and the stock of a SKU: what comes second would decide from
+// rows that the first is changing. 0 is nobody's.
+static bool claim(struct engine *e, uint64_t key)
+{
+    if (key == 0) return true;
+    unsigned at = bucket_of(key) % CLAIMS;
+    while (e->claims[at] && e->claims[at] != key)
+        at = (at + 1) % CLAIMS;
+    bool is_first = e->claims[at] == 0;
+    e->claims[at] = key;
+    return is_first;
+}
+
 static void gather_waits(struct engine *e)
 {
     struct request *r;
@@ -284,6 +284,7 @@ static void gather_waits(struct engine *e)
         struct item *it = item_add(e, ITEM_WAIT_OVER);
         it->request = r;
         it->order_key = order_key;
+        it->again = !claim(e, order_key);
     }
 }
 
@@ -291,64 +292,66 @@ static void gather_dues(struct engine *e)
 {
     struct timer_entry due;
     unsigned room = BATCH_MAX - e->n_items;
-    unsigned most = e->requests || e->put_off ? (room > SHARE ? room - SHARE : 0) : room;
-    for (unsigned n = 0; n < most && timers_take(&e->timers, e->now_ms, &due); n++)
-        item_add(e, ITEM_DUE)->order_key = due.order_key;
+    unsigned most = e->requests || e->put_off ? (room > SHARE ? room - SHARE : room / 2) : room;
+    for (unsigned n = 0; n < most && timers_take(&e->timers, e->now_ms, &due); n++) {
+        struct item *it = item_add(e, ITEM_DUE);
+        it->order_key = due.order_key;
+        it->again = !claim(e, due.order_key);
+    }
 }
 
-static struct item *gather_one(struct engine *e, struct request **first, struct request ***end)
+static void gather_request(struct engine *e, struct request *r)
 {
-    struct request *r = *first;
-    *first = r->next;
-    if (!*first) *end = first;
     r->next = NULL;
     atomic_fetch_sub(&e->backlog, 1);
-    struct item *it = item_add(e, ITEM_REQUEST);
-    it->request = r;
-    return it;
+    item_add(e, ITEM_REQUEST)->request = r;
 }
 
-// What was put off comes first, but for a share only: many requests for one order go through one a turn, and must not
-// keep everybody else waiting.
+// What was put off comes first, the oldest of each claim; the others stay where they are. So many requests for one
+// order go through one a turn, in their order, and keep nobody else waiting.
+static void gather_put_off(struct engine *e)
+{
+    struct request **at = &e->put_off;
+    for (unsigned n = 0; *at && n < 2 * SHARE && e->n_items < BATCH_MAX;) {
+        struct request *r = *at;
+        if (!claim(e, request_claim(r))) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        if (!*at) e->put_off_end = at;
+        gather_request(e, r);
+        n++;
+    }
+}
+
 static void gather_requests(struct engine *e)
 {
-    for (unsigned n = 0; e->put_off && n < SHARE && e->n_items < BATCH_MAX; n++)
-        gather_one(e, &e->put_off, &e->put_off_end)->was_again = true;
-    while (e->requests && e->n_items < BATCH_MAX)
-        (void)gather_one(e, &e->requests, &e->requests_end);
-}
-
-// An order takes part in a turn once, and so does a cart and the stock of a SKU: what comes second would decide from
-// rows that the first is changing.
-static bool claim(struct engine *e, uint64_t key)
-{
-    unsigned at = bucket_of(key) % CLAIMS;
-    while (e->claims[at] && e->claims[at] != key)
-        at = (at + 1) % CLAIMS;
-    bool is_first = e->claims[at] == 0;
-    e->claims[at] = key;
-    return is_first;
-}
-
-static void put_off_seconds(struct engine *e)
-{
-    memset(e->claims, 0, sizeof e->claims);
-    for (unsigned i = 0; i < e->n_items; i++) {
-        uint64_t key = item_claim(&e->items[i]);
-        if (key) e->items[i].again = !claim(e, key);
+    while (e->requests && e->n_items < BATCH_MAX) {
+        struct request *r = e->requests;
+        e->requests = r->next;
+        if (!e->requests) e->requests_end = &e->requests;
+        if (claim(e, request_claim(r))) {
+            gather_request(e, r);
+        } else {
+            r->next = NULL;
+            *e->put_off_end = r;
+            e->put_off_end = &r->next;
+        }
     }
 }
 
 static void gather(struct engine *e)
 {
     arena_reset(&e->arena);
+    memset(e->claims, 0, sizeof e->claims);
     e->n_items = e->n_changes = 0;
     inbox_take(e);
     gather_answers(e);
     gather_waits(e);
     gather_dues(e);
+    gather_put_off(e);
     gather_requests(e);
-    put_off_seconds(e);
 }
 
 // --- Load
@@ -417,9 +420,7 @@ static void put_off(struct engine *e, struct item *it)
 {
     it->again = true;
     switch (it->kind) {
-    case ITEM_REQUEST:
-        if (!it->was_again) request_put_off(e, it->request); // else requests_put_off_again(), all together
-        break;
+    case ITEM_REQUEST: request_put_off(e, it->request); break;
     case ITEM_ANSWER: answer_put_off(e, it->answer); break;
     case ITEM_DUE: (void)timers_add(&e->timers, e->now_ms, it->order_key); break;
     case ITEM_WAIT_OVER:
@@ -671,7 +672,7 @@ static void release_nothing(struct engine *e)
             (void)timers_add(&e->timers, e->now_ms + RETRY_MS, it->order_key);
         } else if (it->request) {
             reply_problem(it->request, 503, "store_refused",
-                          it->kind == ITEM_WAIT_OVER
+                          it->kind == ITEM_WAIT_OVER || it->request->finishing
                               ? "the request was carried out, but its answer cannot be recorded now"
                               : "the store cannot write now; nothing was changed");
             reply_out(e, it->request);
@@ -714,7 +715,6 @@ enum turn_result engine_turn(struct engine *e, int64_t now_ms)
     case STORE_UNKNOWN: return TURN_FATAL;
     }
 
-    requests_put_off_again(e);
     free_answers(e);
     if (e->o.turn_end) e->o.turn_end(e->o.ctx);
     atomic_fetch_add_explicit(&e->stats.turns, 1, memory_order_relaxed);

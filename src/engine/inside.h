@@ -42,7 +42,6 @@ struct item {
     bool is_answered;         // request: `reply` is filled and goes out at the release
     bool waits;               // request: its reply comes with a later turn
     bool again;               // put off to a later turn
-    bool was_again;           // and was so already
 };
 
 // A request whose answer waits for a provider's. Oldest first, since all wait equally long.
@@ -99,9 +98,9 @@ unsigned item_wants_most(const struct item *it);
 void item_want(struct item *it);
 void item_decide(struct engine *e, struct item *it);
 
-// What an item decides about, as far as it is known before anything is loaded: an order, a cart, a SKU. 0: nothing
+// What a request decides about, as far as it is known before anything is loaded: an order, a cart, a SKU. 0: nothing
 // that anybody else could decide about in the same turn.
-uint64_t item_claim(const struct item *it);
+uint64_t request_claim(const struct request *r);
 
 // replies
 void reply_ok(struct request *r, int status);

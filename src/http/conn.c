@@ -59,7 +59,7 @@ static void exchange_destroy(struct exchange *x)
 
 static void exchange_free(struct http_worker *w, struct exchange *x)
 {
-    if (w->n_pool >= POOL_MAX || x->memory_n > POOL_BYTES_MAX || x->out.cap > POOL_BYTES_MAX) {
+    if (w->n_pool + 1 > POOL_MAX || x->memory_n > POOL_BYTES_MAX || x->out.cap > POOL_BYTES_MAX) {
         exchange_destroy(x);
         return;
     }

@@ -49,6 +49,11 @@ static void present_payment(const struct shell *s, const struct order_doc *doc, 
     json_close(out, '}');
 }
 
+static bool is_ending(const struct order *o)
+{
+    return o->state == ORDER_CLOSING || o->state == ORDER_CANCELLED;
+}
+
 // The order and its first attempt as the answer to the placing showed them, put together from what stays: a request
 // that comes again, even after a crash, gets the same bytes. Where an order went on from there is taken back.
 static struct order_doc doc_as_placed(const struct order_doc *now)
@@ -58,19 +63,20 @@ static struct order_doc doc_as_placed(const struct order_doc *now)
     struct payment *p = &then.payment;
     if (o->reply_state == ORDER_STATE_0) return then; // being answered this moment
     bool is_paid = o->reply_state == ORDER_PAID, is_cancelled = o->reply_state == ORDER_CANCELLED;
-    bool is_ending = is_cancelled || o->reply_state == ORDER_CLOSING;
+
     o->state = o->reply_state;
     o->version = o->reply_version;
     o->paid_fen = is_paid ? o->amount_fen : 0;
     o->refunded_fen = 0;
     if (!is_paid) o->paid_ms = 0;
     if (!is_cancelled) o->cancelled_ms = 0;
-    if (!is_ending) o->reason = REASON_NONE;
+
     if (!is_paid) p->provider_trade_no[0] = 0;
     if (o->reply_state == ORDER_PLACED) p->state = PAYMENT_CREATING;
     if (o->reply_state == ORDER_AWAITING_PAYMENT) p->state = PAYMENT_WAITING;
     if (o->reply_state == ORDER_CLOSING) p->state = PAYMENT_CLOSING;
     if (is_paid) p->state = PAYMENT_CAPTURED;
+    if (is_cancelled) p->state = p->proof == PROOF_REFUSED ? PAYMENT_FAILED : PAYMENT_CLOSING;
     return then;
 }
 
@@ -80,7 +86,7 @@ void present_order(const struct shell *s, const struct order_doc *doc, struct bu
     json_open(out, '{');
     json_id(s, out, "id", "ord_", o->key);
     json_kz(out, "state", order_state_name(o->state));
-    if (o->reason != REASON_NONE) json_kz(out, "reason", cancel_reason_name(o->reason));
+    if (is_ending(o)) json_kz(out, "reason", cancel_reason_name(o->reason));
     if (doc->text.merchant_order_no.n) json_kstr(out, "merchant_order_no", doc->text.merchant_order_no);
     if (doc->text.buyer.n) json_kstr(out, "buyer", doc->text.buyer);
     json_kz(out, "channel", channel_name(o->channel));
@@ -115,7 +121,7 @@ void present_pay_state(const struct shell *s, const struct order_doc *doc, struc
     struct buf code = {0};
     json_open(out, '{');
     json_kz(out, "state", order_state_name(o->state));
-    if (o->reason != REASON_NONE) json_kz(out, "reason", cancel_reason_name(o->reason));
+    if (is_ending(o)) json_kz(out, "reason", cancel_reason_name(o->reason));
     json_ki64(out, "amount", o->amount_fen);
     json_kstr(out, "currency", doc->text.currency);
     json_kstr(out, "subject", doc->text.subject);

@@ -395,6 +395,7 @@ static void close_all(struct service *s)
 {
     struct shell *sh = &s->shell;
     atomic_store(&sh->is_stopping, true);
+    test_clock_stop(sh->test_clock);
     if (s->engine_runs && sh->http) {
         end_listeners(sh);
         http_server_stop(sh->http, STOP_GRACE_MS);

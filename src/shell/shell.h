@@ -126,6 +126,7 @@ void feed_engine_events(void *shell, uint64_t last_event_key); // engine's threa
 struct test_clock *test_clock_new(struct shell *s, const char *offset_path, char why[200]);
 // A sandbox in another process, which serves this gateway address: its clock moves along. Before any request.
 void test_clock_follow(struct test_clock *t, const char *gateway);
+void test_clock_stop(struct test_clock *t); // a move that is under way ends unsettled, soon; NULL allowed
 void test_clock_free(struct test_clock *t);
 int64_t test_clock_offset_read(const char *path); // 0 when there is no such file
 void test_clock_get(struct worker *w, struct http_exchange *x);

@@ -67,7 +67,7 @@ static const char *const MIGRATIONS[] = {
     " subject TEXT,"
     " items TEXT,"
     " metadata TEXT,"
-    " CHECK ((reason = 0) = (state NOT IN (3, 5))),"
+    " CHECK (CASE WHEN state IN (3, 5) THEN reason <> 0 ELSE reason = 0 OR state = 4 END),"
     " CHECK (state <> 3 OR closing_ms > 0),"
     " CHECK (state <> 4 OR (paid_ms > 0 AND paid_fen = amount_fen)),"
     " CHECK (state <> 5 OR cancelled_ms > 0),"

@@ -185,7 +185,8 @@ static void paid_is_no_proof_but_money(void **state)
     desk_money(&d, 0, CALL_QUERY, FACT_PAID, PRICE_FEN);
     ORDER_IS(&d, ORDER_PAID);
     PROOF_IS(&d, 0, PROOF_NONE);
-    assert_int_equal(d.b.order.reason, REASON_NONE);
+    assert_int_equal(d.b.order.reason, REASON_TIMEOUT); // stays in the row, and is told of no more
+    assert_int_equal(d.out.events[d.out.n_events - 1].reason, REASON_NONE);
     assert_int_equal(d.out.stock, STOCK_SELL);
     assert_int_equal(d.moves[STOCK_RELEASE], 0);
 }

@@ -216,7 +216,8 @@ static void reopen_sells_again_what_timed_out(void **state)
     TOLD(&d, EVENT_PAYMENT_LATE);
     TOLD(&d, EVENT_ORDER_PAID);
     PAYMENT_IS(&d, 0, PAYMENT_CAPTURED);
-    assert_int_equal(d.b.order.reason, REASON_NONE);
+    assert_int_equal(d.b.order.reason, REASON_TIMEOUT); // stays in the row, and is told of no more
+    assert_int_equal(d.out.events[d.out.n_events - 1].reason, REASON_NONE);
     assert_int_equal(d.out.n_calls, 0);
 }
 

@@ -292,6 +292,52 @@ static void a_busy_order_keeps_nobody_else_waiting(void **state)
     reply_free(other);
 }
 
+static void what_was_put_off_is_not_stuck_behind_a_busy_order(void **state)
+{
+    struct world *w = *state;
+    enum { N = 500 };
+    uint64_t busy_key = order_awaiting(w), key = order_awaiting(w);
+    struct request *busy[N], *r[3];
+    for (int i = 0; i < N; i++)
+        world_post(w, busy[i] = order_request(REQUEST_CANCEL, busy_key));
+    for (int i = 0; i < 3; i++)
+        world_post(w, r[i] = order_request(REQUEST_CANCEL, key));
+    for (int i = 0; i < 3; i++)
+        world_turn(w, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(200, r[i]->reply.status);
+        reply_free(r[i]);
+    }
+    while (engine_backlog(w->engine))
+        world_turn(w, 0);
+    for (int i = 0; i < N; i++)
+        reply_free(busy[i]);
+}
+
+static void deadlines_have_their_share_beside_answers_and_requests(void **state)
+{
+    struct world *w = *state;
+    enum { N = 600 };
+    struct request *placed[2], *r[N];
+    for (int i = 0; i < 2; i++)
+        world_post(w, placed[i] = place_request(CHANNEL_ANY));
+    world_turn(w, 0);
+    for (int i = 0; i < N; i++) {
+        struct answer a = {.payment_key = 12345, .method = CALL_QUERY, .outcome = OUTCOME_UNKNOWN};
+        engine_post_answer(w->engine, &a);
+        world_post(w, r[i] = place_request(CHANNEL_ANY));
+    }
+    world_turn(w, 300000);
+    assert_int_equal(ORDER_CANCELLED, w->orders[0].bundle.order.state);
+    assert_int_equal(ORDER_CANCELLED, w->orders[1].bundle.order.state);
+    while (engine_backlog(w->engine))
+        world_turn(w, 0);
+    for (int i = 0; i < N; i++)
+        reply_free(r[i]);
+    for (int i = 0; i < 2; i++)
+        reply_free(placed[i]);
+}
+
 static void a_channel_takes_only_its_currency(void **state)
 {
     struct world *w = *state;
@@ -651,6 +697,8 @@ int main(void)
         T(a_cart_placing_that_conflicts_is_decided_anew),
         T(what_was_put_off_keeps_its_order),
         T(a_busy_order_keeps_nobody_else_waiting),
+        T(what_was_put_off_is_not_stuck_behind_a_busy_order),
+        T(deadlines_have_their_share_beside_answers_and_requests),
         T(a_channel_takes_only_its_currency),
         T(work_that_waits_is_due_at_once_whatever_the_clock_says),
         T(a_repetition_after_a_crash_waits_for_the_code_like_the_first),
