@@ -14,11 +14,10 @@
 //                              [cancelled] -------------------------+
 //
 // An attempt to be paid (struct payment) lives on its own: it outlives the order's closing when a code may still take
-// money, and everything such money needs (recording it, telling of it, sending it back) is owed by its row.
-#include "core/order.h"
+// money, and everything such money needs (recording it, telling of it, sending it back) is owed by its row. How it is
+// sent back stands in refund.c.
+#include "core/inside.h"
 #include <assert.h>
-
-#define BIT(i) (1u << (i))
 
 // to:                  placed               awaiting  closing  paid     cancelled
 static const unsigned ORDER_EDGES[] = {
@@ -52,17 +51,6 @@ static const unsigned PAYMENT_EDGES[] = {
     [PAYMENT_MISMATCHED] = 0,
 };
 
-// One step, as its leaves see it.
-struct run {
-    const struct rules *rules;
-    struct bundle *b;
-    struct order *o;
-    const struct event *e;
-    int64_t now_ms;
-    uint64_t next_key;
-    struct step *out;
-};
-
 // --- What goes out
 
 // Whether it shows why it was closed: a paid order was closing once, perhaps, and that is of no interest.
@@ -71,8 +59,8 @@ static bool order_is_ending(const struct order *o)
     return o->state == ORDER_CLOSING || o->state == ORDER_CANCELLED;
 }
 
-static void emit(struct run *r, enum event_type type, const struct payment *p, const struct refund *f,
-                 int64_t amount_fen)
+void step_event(struct run *r, enum event_type type, const struct payment *p, const struct refund *f,
+                int64_t amount_fen)
 {
     assert(r->out->n_events < STEP_MAX);
     r->out->events[r->out->n_events++] = (struct public_event){
@@ -121,7 +109,7 @@ static void trace_say(struct trace *t, struct str verb, struct str note)
     t->detail[n] = 0;
 }
 
-static struct call *call_out(struct run *r, const struct payment *p, enum call_method method)
+struct call *step_call(struct run *r, const struct payment *p, enum call_method method)
 {
     assert(r->out->n_calls < STEP_MAX);
     struct call *c = &r->out->calls[r->out->n_calls++];
@@ -137,14 +125,9 @@ static struct call *call_out(struct run *r, const struct payment *p, enum call_m
     return c;
 }
 
-static void payment_touch(struct run *r, const struct payment *p)
+void payment_touch(struct run *r, const struct payment *p)
 {
     r->out->payments_changed |= BIT(p - r->b->payment);
-}
-
-static void refund_touch(struct run *r, const struct refund *f)
-{
-    r->out->refunds_changed |= BIT(f - r->b->refund);
 }
 
 // --- The movers: nobody else assigns a state
@@ -176,10 +159,10 @@ static void order_move(struct run *r, enum order_state to)
     }
     if (!order_is_payable(o)) o->check_ms = TIME_NEVER;
     if (o->holds_stock && stock != STOCK_STAY) r->out->stock = stock;
-    emit(r, ORDER_TOLD[to], NULL, NULL, o->amount_fen);
+    step_event(r, ORDER_TOLD[to], NULL, NULL, o->amount_fen);
 }
 
-static void payment_move(struct run *r, struct payment *p, enum payment_state to)
+void payment_move(struct run *r, struct payment *p, enum payment_state to)
 {
     assert(PAYMENT_EDGES[p->state] & BIT(to));
     p->state = to;
@@ -197,7 +180,7 @@ static bool payment_is_open(const struct payment *p)
 // --- Owing and asking
 
 // 2, 4, 8 ... 64 s, a quarter to and fro by the row's own key, so that a provider that comes back is not stormed.
-static int64_t backoff_ms(uint64_t key, uint32_t tries)
+int64_t backoff_ms(uint64_t key, uint32_t tries)
 {
     int64_t base_ms = INT64_C(1000) << (tries < 6 ? tries : 6);
     uint64_t mix = (key ^ tries) * UINT64_C(0x9e3779b97f4a7c15);
@@ -228,21 +211,7 @@ static void ask(struct run *r, struct payment *p, enum call_method method)
     if (method == CALL_CREATE && p->expires_ms < r->now_ms + r->rules->code_min_life_ms)
         p->expires_ms = code_expiry_ms(r);
     owe(r, p, method, r->now_ms + r->rules->call_deadline_ms + backoff_ms(p->key, p->tries));
-    call_out(r, p, method);
-}
-
-static void refund_ask(struct run *r, struct refund *f, const struct payment *p)
-{
-    if (f->owes == CALL_REFUND && f->tries > 0) f->uncertain = true;
-    f->tries++;
-    f->due_ms = r->now_ms + r->rules->call_deadline_ms + backoff_ms(f->key, f->tries);
-    refund_touch(r, f);
-    struct call *c = call_out(r, p, f->owes);
-    c->amount_fen = f->amount_fen;
-    c->total_fen = p->captured_fen;
-    c->refund_key = f->key;
-    // A capture is sent back by the system at most once, so its own number serves: the same after any crash.
-    c->number_key = f->cause == CAUSE_MERCHANT ? f->key : p->key;
+    step_call(r, p, method);
 }
 
 // --- Attempts
@@ -315,120 +284,6 @@ static void payment_not_found(struct run *r, struct payment *p, const struct ans
     owe(r, p, CALL_QUERY, a->asked_ms + early_ms > r->now_ms ? a->asked_ms + early_ms : r->now_ms);
 }
 
-// --- Refunds
-
-static struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause)
-{
-    assert(r->b->n_refunds < BUNDLE_REFUNDS);
-    unsigned i = r->b->n_refunds++;
-    struct refund *f = &r->b->refund[i];
-    *f = (struct refund){
-        .key = r->next_key++,
-        .payment_key = p->key,
-        .state = REFUND_PENDING,
-        .cause = cause,
-        .owes = CALL_REFUND,
-        .amount_fen = amount_fen,
-        .created_ms = r->now_ms,
-    };
-    r->out->refunds_added |= BIT(i);
-    p->refunding_fen += amount_fen;
-    if (p->state == PAYMENT_CAPTURED) payment_move(r, p, PAYMENT_REFUNDING);
-    payment_touch(r, p);
-    refund_ask(r, f, p);
-    return f;
-}
-
-static void refund_end(struct run *r, struct refund *f, struct payment *p, enum refund_state state)
-{
-    f->state = state;
-    f->owes = CALL_NONE;
-    f->due_ms = TIME_NEVER;
-    f->finished_ms = r->now_ms;
-    refund_touch(r, f);
-    p->refunding_fen -= f->amount_fen;
-    payment_touch(r, p);
-    if (state == REFUND_SUCCEEDED) {
-        p->refunded_fen += f->amount_fen;
-        if (p->counts) r->o->refunded_fen += f->amount_fen;
-    }
-    if (p->state == PAYMENT_REFUNDING && p->refunding_fen == 0)
-        payment_move(r, p, p->refunded_fen == p->captured_fen ? PAYMENT_REFUNDED : PAYMENT_CAPTURED);
-    emit(r, state == REFUND_SUCCEEDED ? EVENT_REFUND_SUCCEEDED : EVENT_REFUND_FAILED, p, f, f->amount_fen);
-}
-
-static void refund_owe(struct run *r, struct refund *f, enum call_method method, int64_t due_ms)
-{
-    if (f->owes != method) f->tries = 0;
-    f->owes = method;
-    f->due_ms = due_ms;
-    refund_touch(r, f);
-}
-
-#define SYSTEM_REFUND_RETRY_MS (10 * 60 * INT64_C(1000))
-
-// A provider's definite "no". A merchant's refund ends there. Money that must go back goes on being offered: the usual
-// reason is that the seller's balance is short today.
-static void refund_refused(struct run *r, struct refund *f, struct payment *p)
-{
-    if (f->uncertain) {
-        f->absents = 0;
-        refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
-    } else if (f->cause == CAUSE_MERCHANT) {
-        refund_end(r, f, p, REFUND_FAILED);
-    } else {
-        f->tries = 0;
-        refund_owe(r, f, CALL_REFUND, r->now_ms + SYSTEM_REFUND_RETRY_MS);
-    }
-}
-
-#define ABSENTS_ENOUGH     3
-#define REFUND_WAIT_MAX_MS (3600 * INT64_C(1000))
-
-// A refund that is being worked on is asked about at growing distances: half its age, from ten seconds to an hour.
-static int64_t refund_wait_ms(const struct run *r, const struct refund *f)
-{
-    int64_t wait_ms = (r->now_ms - f->created_ms) / 2;
-    if (wait_ms > REFUND_WAIT_MAX_MS) wait_ms = REFUND_WAIT_MAX_MS;
-    return wait_ms > r->rules->refund_query_ms ? wait_ms : r->rules->refund_query_ms;
-}
-
-static void refund_wait(struct run *r, struct refund *f)
-{
-    f->tries = 0;
-    refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + refund_wait_ms(r, f));
-}
-
-// A provider that does not know a refund may only be slow to. Asked often enough, it never arrived: offer it again,
-// under the same number.
-static void refund_absent(struct run *r, struct refund *f, struct payment *p)
-{
-    if (++f->absents < ABSENTS_ENOUGH) {
-        refund_wait(r, f);
-        return;
-    }
-    f->absents = 0;
-    f->uncertain = false;
-    refund_owe(r, f, CALL_REFUND, r->now_ms);
-    refund_ask(r, f, p);
-}
-
-static void on_refund_answer(struct run *r, struct refund *f, struct payment *p, const struct answer *a)
-{
-    if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_DONE) {
-        refund_end(r, f, p, REFUND_SUCCEEDED);
-    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ACCEPTED) {
-        f->absents = 0;
-        refund_wait(r, f);
-    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABSENT) {
-        refund_absent(r, f, p);
-    } else if (a->outcome == OUTCOME_REFUSED && a->method == CALL_REFUND) {
-        refund_refused(r, f, p);
-    } else {
-        refund_owe(r, f, f->owes, r->now_ms + backoff_ms(f->key, f->tries));
-    }
-}
-
 // --- Money
 
 static void money_record(struct run *r, struct payment *p, const struct answer *a)
@@ -459,7 +314,7 @@ static void money_fulfils(struct run *r, struct payment *p)
 
 static void money_is_late(struct run *r, struct payment *p)
 {
-    emit(r, EVENT_PAYMENT_LATE, p, NULL, p->captured_fen);
+    step_event(r, EVENT_PAYMENT_LATE, p, NULL, p->captured_fen);
     if (r->rules->late_payment == LATE_REOPEN && r->o->reason == REASON_TIMEOUT && !r->e->stock_is_short) {
         payment_move(r, p, PAYMENT_CAPTURED);
         money_fulfils(r, p);
@@ -479,12 +334,12 @@ static void money_in(struct run *r, struct payment *p, const struct answer *a)
     money_record(r, p, a);
     if (p->captured_fen != p->amount_fen) {
         payment_move(r, p, PAYMENT_MISMATCHED);
-        emit(r, EVENT_PAYMENT_MISMATCH, p, NULL, p->captured_fen);
+        step_event(r, EVENT_PAYMENT_MISMATCH, p, NULL, p->captured_fen);
         refund_add(r, p, p->captured_fen, CAUSE_MISMATCH);
         order_settle(r);
     } else if (r->o->paid_fen > 0) {
         payment_move(r, p, PAYMENT_CAPTURED);
-        emit(r, EVENT_PAYMENT_DUPLICATE, p, NULL, p->captured_fen);
+        step_event(r, EVENT_PAYMENT_DUPLICATE, p, NULL, p->captured_fen);
         refund_add(r, p, p->captured_fen, CAUSE_DUPLICATE);
     } else if (r->o->state == ORDER_CANCELLED) {
         money_is_late(r, p);
@@ -492,24 +347,6 @@ static void money_in(struct run *r, struct payment *p, const struct answer *a)
         payment_move(r, p, PAYMENT_CAPTURED);
         money_fulfils(r, p);
     }
-}
-
-static void refund_by_provider(struct run *r, struct payment *p, int64_t amount_fen)
-{
-    assert(r->b->n_refunds < BUNDLE_REFUNDS);
-    unsigned i = r->b->n_refunds++;
-    struct refund *f = &r->b->refund[i];
-    *f = (struct refund){
-        .key = r->next_key++,
-        .payment_key = p->key,
-        .cause = CAUSE_PROVIDER,
-        .amount_fen = amount_fen,
-        .created_ms = r->now_ms,
-    };
-    r->out->refunds_added |= BIT(i);
-    p->refunding_fen += amount_fen;
-    if (p->state == PAYMENT_CAPTURED || p->state == PAYMENT_HELD) payment_move(r, p, PAYMENT_REFUNDING);
-    refund_end(r, f, p, REFUND_SUCCEEDED);
 }
 
 // All of the money went back at the provider: by a refund of ours that was not heard of, or by the provider itself
@@ -668,13 +505,6 @@ static struct payment *payment_find(struct bundle *b, uint64_t key)
     return NULL;
 }
 
-static struct refund *refund_find(struct bundle *b, uint64_t key)
-{
-    for (unsigned i = 0; i < b->n_refunds; i++)
-        if (b->refund[i].key == key) return &b->refund[i];
-    return NULL;
-}
-
 static void trace_answer(struct run *r, enum trace_kind kind, const struct answer *a)
 {
     struct trace *t = trace(r, kind);
@@ -694,7 +524,7 @@ static void on_answer(struct run *r)
     trace_answer(r, TRACE_PROVIDER, a);
     if (a->method == CALL_REFUND || a->method == CALL_REFUND_QUERY) {
         struct refund *f = refund_find(r->b, a->refund_key);
-        if (f && f->payment_key == p->key && f->state == REFUND_PENDING) on_refund_answer(r, f, p, a);
+        if (f && f->payment_key == p->key && f->state == REFUND_PENDING) refund_answered(r, f, p, a);
     } else if (tells_of_money(a)) {
         on_money(r, p, a);
     } else if (a->method == CALL_CREATE) {
@@ -735,7 +565,7 @@ static void check_back(struct run *r)
     r->out->changed = true;
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         if (r->b->payment[i].state != PAYMENT_WAITING) continue;
-        (void)call_out(r, &r->b->payment[i], CALL_QUERY);
+        (void)step_call(r, &r->b->payment[i], CALL_QUERY);
         order_arm_check(r, r->now_ms, SEEN_NOTHING); // should no answer come
     }
 }
@@ -796,7 +626,7 @@ static void on_check(struct run *r)
 {
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         const struct payment *p = &r->b->payment[i];
-        if (p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING) call_out(r, p, CALL_QUERY)->on_demand = true;
+        if (p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING) step_call(r, p, CALL_QUERY)->on_demand = true;
     }
 }
 

@@ -53,7 +53,8 @@ static const struct check CHECKS[] = {
     {"order_states", "each order has the times, the reason and the money its state asks for", "ord_", COUNT("orders"),
      "SELECT 2, key FROM orders WHERE NOT (state BETWEEN 1 AND 5 AND created_ms > 0 AND expires_ms >= "
      "created_ms "
-     "AND (CASE WHEN state IN (3, 5) THEN reason <> 0 ELSE reason = 0 OR state = 4 END) AND (state NOT IN (3, 5) OR closing_ms > 0) "
+     "AND (CASE WHEN state IN (3, 5) THEN reason <> 0 ELSE reason = 0 OR state = 4 END) AND (state NOT IN (3, 5) OR "
+     "closing_ms > 0) "
      "AND (state <> 4 OR (paid_ms > 0 AND paid_fen = amount_fen)) AND (state <> 5 OR cancelled_ms >= "
      "closing_ms) "
      "AND (state > 3 OR paid_fen = 0) AND refunded_fen BETWEEN 0 AND paid_fen)"},

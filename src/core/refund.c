@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Money on its way back. A refund goes on being offered under one number until the provider's final word:
+//
+//                          done
+//     [pending] ------------------------------------------> [succeeded]
+//       |  ^  \__ refused, a merchant's, and certain ------> [failed]
+//       |  |
+//       +--+ unknown: again; accepted: asked about; absent, often enough: offered again
+#include "core/inside.h"
+#include <assert.h>
+
+static void refund_touch(struct run *r, const struct refund *f)
+{
+    r->out->refunds_changed |= BIT(f - r->b->refund);
+}
+
+void refund_ask(struct run *r, struct refund *f, const struct payment *p)
+{
+    if (f->owes == CALL_REFUND && f->tries > 0) f->uncertain = true;
+    f->tries++;
+    f->due_ms = r->now_ms + r->rules->call_deadline_ms + backoff_ms(f->key, f->tries);
+    refund_touch(r, f);
+    struct call *c = step_call(r, p, f->owes);
+    c->amount_fen = f->amount_fen;
+    c->total_fen = p->captured_fen;
+    c->refund_key = f->key;
+    // A capture is sent back by the system at most once, so its own number serves: the same after any crash.
+    c->number_key = f->cause == CAUSE_MERCHANT ? f->key : p->key;
+}
+
+struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause)
+{
+    assert(r->b->n_refunds < BUNDLE_REFUNDS);
+    unsigned i = r->b->n_refunds++;
+    struct refund *f = &r->b->refund[i];
+    *f = (struct refund){
+        .key = r->next_key++,
+        .payment_key = p->key,
+        .state = REFUND_PENDING,
+        .cause = cause,
+        .owes = CALL_REFUND,
+        .amount_fen = amount_fen,
+        .created_ms = r->now_ms,
+    };
+    r->out->refunds_added |= BIT(i);
+    p->refunding_fen += amount_fen;
+    if (p->state == PAYMENT_CAPTURED) payment_move(r, p, PAYMENT_REFUNDING);
+    payment_touch(r, p);
+    refund_ask(r, f, p);
+    return f;
+}
+
+void refund_end(struct run *r, struct refund *f, struct payment *p, enum refund_state state)
+{
+    f->state = state;
+    f->owes = CALL_NONE;
+    f->due_ms = TIME_NEVER;
+    f->finished_ms = r->now_ms;
+    refund_touch(r, f);
+    p->refunding_fen -= f->amount_fen;
+    payment_touch(r, p);
+    if (state == REFUND_SUCCEEDED) {
+        p->refunded_fen += f->amount_fen;
+        if (p->counts) r->o->refunded_fen += f->amount_fen;
+    }
+    if (p->state == PAYMENT_REFUNDING && p->refunding_fen == 0)
+        payment_move(r, p, p->refunded_fen == p->captured_fen ? PAYMENT_REFUNDED : PAYMENT_CAPTURED);
+    step_event(r, state == REFUND_SUCCEEDED ? EVENT_REFUND_SUCCEEDED : EVENT_REFUND_FAILED, p, f, f->amount_fen);
+}
+
+static void refund_owe(struct run *r, struct refund *f, enum call_method method, int64_t due_ms)
+{
+    if (f->owes != method) f->tries = 0;
+    f->owes = method;
+    f->due_ms = due_ms;
+    refund_touch(r, f);
+}
+
+#define SYSTEM_REFUND_RETRY_MS (10 * 60 * INT64_C(1000))
+
+// A provider's definite "no". A merchant's refund ends there. Money that must go back goes on being offered: the usual
+// reason is that the seller's balance is short today.
+static void refund_refused(struct run *r, struct refund *f, struct payment *p)
+{
+    if (f->uncertain) {
+        f->absents = 0;
+        refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + r->rules->refund_query_ms);
+    } else if (f->cause == CAUSE_MERCHANT) {
+        refund_end(r, f, p, REFUND_FAILED);
+    } else {
+        f->tries = 0;
+        refund_owe(r, f, CALL_REFUND, r->now_ms + SYSTEM_REFUND_RETRY_MS);
+    }
+}
+
+#define ABSENTS_ENOUGH     3
+#define REFUND_WAIT_MAX_MS (3600 * INT64_C(1000))
+
+// A refund that is being worked on is asked about at growing distances: half its age, from ten seconds to an hour.
+static int64_t refund_wait_ms(const struct run *r, const struct refund *f)
+{
+    int64_t wait_ms = (r->now_ms - f->created_ms) / 2;
+    if (wait_ms > REFUND_WAIT_MAX_MS) wait_ms = REFUND_WAIT_MAX_MS;
+    return wait_ms > r->rules->refund_query_ms ? wait_ms : r->rules->refund_query_ms;
+}
+
+static void refund_wait(struct run *r, struct refund *f)
+{
+    f->tries = 0;
+    refund_owe(r, f, CALL_REFUND_QUERY, r->now_ms + refund_wait_ms(r, f));
+}
+
+// A provider that does not know a refund may only be slow to. Asked often enough, it never arrived: offer it again,
+// under the same number.
+static void refund_absent(struct run *r, struct refund *f, struct payment *p)
+{
+    if (++f->absents < ABSENTS_ENOUGH) {
+        refund_wait(r, f);
+        return;
+    }
+    f->absents = 0;
+    f->uncertain = false;
+    refund_owe(r, f, CALL_REFUND, r->now_ms);
+    refund_ask(r, f, p);
+}
+
+void refund_answered(struct run *r, struct refund *f, struct payment *p, const struct answer *a)
+{
+    if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_DONE) {
+        refund_end(r, f, p, REFUND_SUCCEEDED);
+    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ACCEPTED) {
+        f->absents = 0;
+        refund_wait(r, f);
+    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABSENT) {
+        refund_absent(r, f, p);
+    } else if (a->outcome == OUTCOME_REFUSED && a->method == CALL_REFUND) {
+        refund_refused(r, f, p);
+    } else {
+        refund_owe(r, f, f->owes, r->now_ms + backoff_ms(f->key, f->tries));
+    }
+}
+
+void refund_by_provider(struct run *r, struct payment *p, int64_t amount_fen)
+{
+    assert(r->b->n_refunds < BUNDLE_REFUNDS);
+    unsigned i = r->b->n_refunds++;
+    struct refund *f = &r->b->refund[i];
+    *f = (struct refund){
+        .key = r->next_key++,
+        .payment_key = p->key,
+        .cause = CAUSE_PROVIDER,
+        .amount_fen = amount_fen,
+        .created_ms = r->now_ms,
+    };
+    r->out->refunds_added |= BIT(i);
+    p->refunding_fen += amount_fen;
+    if (p->state == PAYMENT_CAPTURED || p->state == PAYMENT_HELD) payment_move(r, p, PAYMENT_REFUNDING);
+    refund_end(r, f, p, REFUND_SUCCEEDED);
+}
+
+struct refund *refund_find(struct bundle *b, uint64_t key)
+{
+    for (unsigned i = 0; i < b->n_refunds; i++)
+        if (b->refund[i].key == key) return &b->refund[i];
+    return NULL;
+}
