@@ -20,8 +20,7 @@ struct json_fault {
     char detail[160];
 };
 
-// The root must be an object. On success the caller owns it (json_decref). On failure NULL and `fault` is
-// filled
+// The root must be an object. On success the caller owns it (json_decref). On failure NULL and `fault` is filled
 // ("invalid_json", "invalid_utf8", "duplicate_key", "too_deep").
 json_t *json_read_object(struct str text, struct json_fault *fault);
 

@@ -28,7 +28,7 @@ void refund_ask(struct run *r, struct refund *f, const struct payment *p)
     c->number_key = f->cause == CAUSE_MERCHANT ? f->key : p->key;
 }
 
-struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause)
+static struct refund *refund_new(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause)
 {
     assert(r->b->n_refunds < BUNDLE_REFUNDS);
     unsigned i = r->b->n_refunds++;
@@ -44,8 +44,14 @@ struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, 
     };
     r->out->refunds_added |= BIT(i);
     p->refunding_fen += amount_fen;
-    if (p->state == PAYMENT_CAPTURED) payment_move(r, p, PAYMENT_REFUNDING);
+    if (p->state == PAYMENT_CAPTURED || p->state == PAYMENT_HELD) payment_move(r, p, PAYMENT_REFUNDING);
     payment_touch(r, p);
+    return f;
+}
+
+struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause)
+{
+    struct refund *f = refund_new(r, p, amount_fen, cause);
     refund_ask(r, f, p);
     return f;
 }
@@ -142,20 +148,7 @@ void refund_answered(struct run *r, struct refund *f, struct payment *p, const s
 
 void refund_by_provider(struct run *r, struct payment *p, int64_t amount_fen)
 {
-    assert(r->b->n_refunds < BUNDLE_REFUNDS);
-    unsigned i = r->b->n_refunds++;
-    struct refund *f = &r->b->refund[i];
-    *f = (struct refund){
-        .key = r->next_key++,
-        .payment_key = p->key,
-        .cause = CAUSE_PROVIDER,
-        .amount_fen = amount_fen,
-        .created_ms = r->now_ms,
-    };
-    r->out->refunds_added |= BIT(i);
-    p->refunding_fen += amount_fen;
-    if (p->state == PAYMENT_CAPTURED || p->state == PAYMENT_HELD) payment_move(r, p, PAYMENT_REFUNDING);
-    refund_end(r, f, p, REFUND_SUCCEEDED);
+    refund_end(r, refund_new(r, p, amount_fen, CAUSE_PROVIDER), p, REFUND_SUCCEEDED);
 }
 
 struct refund *refund_find(struct bundle *b, uint64_t key)

@@ -117,11 +117,17 @@ static void inbox_take(struct engine *e)
     pthread_mutex_unlock(&e->lock);
 }
 
-static void request_put_off(struct engine *e, struct request *r)
+// To the end of those that were put off; it still counts as not taken.
+static void put_off_append(struct engine *e, struct request *r)
 {
     r->next = NULL;
     *e->put_off_end = r;
     e->put_off_end = &r->next;
+}
+
+static void request_put_off(struct engine *e, struct request *r)
+{
+    put_off_append(e, r);
     atomic_fetch_add(&e->backlog, 1);
 }
 
@@ -331,13 +337,10 @@ static void gather_requests(struct engine *e)
         struct request *r = e->requests;
         e->requests = r->next;
         if (!e->requests) e->requests_end = &e->requests;
-        if (claim(e, request_claim(r))) {
+        if (claim(e, request_claim(r)))
             gather_request(e, r);
-        } else {
-            r->next = NULL;
-            *e->put_off_end = r;
-            e->put_off_end = &r->next;
-        }
+        else
+            put_off_append(e, r);
     }
 }
 
@@ -345,7 +348,7 @@ static void gather(struct engine *e)
 {
     arena_reset(&e->arena);
     memset(e->claims, 0, sizeof e->claims);
-    e->n_items = e->n_changes = 0;
+    e->n_items = 0;
     inbox_take(e);
     gather_answers(e);
     gather_waits(e);
@@ -407,7 +410,6 @@ static enum store_outcome commit(struct engine *e)
             it->change = &e->changes[n++];
         }
     }
-    e->n_changes = n;
     if (n == 0) return STORE_DONE;
     atomic_fetch_add_explicit(&e->stats.commits, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->stats.changes, n, memory_order_relaxed);

@@ -82,7 +82,6 @@ struct engine {
     struct item items[BATCH_MAX];
     unsigned n_items;
     struct change changes[BATCH_MAX];
-    unsigned n_changes;
     struct step steps[BATCH_MAX];
     uint64_t claims[CLAIMS]; // what this turn's items decide about
     uint64_t last_event_key;

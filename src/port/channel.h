@@ -2,11 +2,13 @@
 // The contract of a payment channel: what the engine asks of a provider, and what must come back.
 //
 // Every call ends in exactly one answer with one of three outcomes:
-//   done     the provider said so, in an authentic answer; `fact` tells what
-//   refused  the provider, authentically and definitely, will not do this (fact NOT_FOUND: because it knows no such
-//   trade) unknown  anything else: time-out, broken connection, 5xx, system error, garbage, a missing or wrong
-//   signature.
-//            Unknown is never a failure: the thing may have happened.
+//   done: the provider said so, in an authentic answer; `fact` tells what
+//
+//   refused: the provider, authentically and definitely, will not do this (fact NOT_FOUND: because it knows no such
+//   trade)
+//
+//   unknown: anything else (time-out, broken connection, 5xx, system error, garbage, a missing or wrong signature).
+//   Unknown is never a failure: the thing may have happened.
 #ifndef TILL_PORT_CHANNEL_H
 #define TILL_PORT_CHANNEL_H
 

@@ -87,11 +87,6 @@ static void reply_notice(struct api_request *q)
                  str_of(ok ? ops->ok_body : ops->fail_body));
 }
 
-static void reply_cart(struct api_request *q)
-{
-    read_cart(q->worker, q->x, q->r.cart.cart);
-}
-
 static void reply_problem_out(struct api_request *q)
 {
     const struct reply *reply = &q->r.reply;
@@ -114,7 +109,7 @@ static void reply_write(struct api_request *q)
     else if (reply->code)
         reply_problem_out(q);
     else if (q->r.kind == REQUEST_CART_PUT || q->r.kind == REQUEST_CART_CLEAR)
-        reply_cart(q);
+        read_cart(q->worker, q->x, q->r.cart.cart);
     else
         http_respond(q->x, reply->status, "application/json", reply->replayed ? "Idempotent-Replayed: true\r\n" : NULL,
                      buf_view(&reply->body));

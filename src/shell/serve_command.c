@@ -96,11 +96,7 @@ int sandbox_command(int argc, char **argv)
     struct sandbox_options o = {
         .listen = listen, .keys_dir = keys, .data_path = data, .clock = &clock, .owns_clock = true};
     sigset_t stops;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    sigprocmask(SIG_BLOCK, &stops, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    stop_signals_block(&stops);
     struct sandbox *s = sandbox_open(&o, open_why);
     if (!s || !sandbox_start(s)) {
         (void)fprintf(stderr, "till sandbox: %s\n", s ? "cannot start its threads" : open_why);

@@ -437,6 +437,15 @@ static void say_addresses(const struct service *s)
     (void)fflush(stdout);
 }
 
+void stop_signals_block(sigset_t *stops)
+{
+    sigemptyset(stops);
+    sigaddset(stops, SIGTERM);
+    sigaddset(stops, SIGINT);
+    pthread_sigmask(SIG_BLOCK, stops, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 int service_run(const struct service_options *o)
 {
     struct service *s = calloc(1, sizeof *s);
@@ -446,11 +455,7 @@ int service_run(const struct service_options *o)
     log_set_level(o->config->log.level);
     // Before any thread: they all inherit the mask, and only this one waits for the signals.
     sigset_t stops;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &stops, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    stop_signals_block(&stops);
     int status = 1;
     if (open_all(s)) {
         say_addresses(s);

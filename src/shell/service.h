@@ -4,6 +4,7 @@
 #define TILL_SHELL_SERVICE_H
 
 #include "shell/config.h"
+#include <signal.h>
 
 struct service_options {
     struct config *config; // loaded; defaults that depend on the rest are set here
@@ -16,6 +17,10 @@ struct service_options {
 
 // Runs until SIGTERM or SIGINT. Exit status: 0 stopped cleanly, 1 failed (told on stderr), 2 wrong configuration.
 int service_run(const struct service_options *o);
+
+// SIGTERM and SIGINT are blocked from here on, in this thread and all it starts, and left in `stops` for sigwait();
+// a peer that went away is no signal.
+void stop_signals_block(sigset_t *stops);
 
 // The file behind a store address, or NULL with a reason: "sqlite:till-data/till.db" -> "till-data/till.db".
 const char *store_path(const char *url, char why[200]);
