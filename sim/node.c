@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node.h"
 #include "alipay_model.h"
+#include "broker/embedded.h"
 #include "checker.h"
 #include "clients.h"
 #include "store/sqlite.h"
@@ -69,6 +70,8 @@ static void node_drop(struct node *n)
     checker_close(n->w);
     engine_free(n->engine);
     n->engine = NULL;
+    if (n->broker) n->broker->ops->free(n->broker);
+    n->broker = NULL;
     if (n->store) n->store->ops->close(n->store);
     n->store = NULL;
 }
@@ -118,10 +121,18 @@ static void node_breaks_down(struct world *w)
     node_dies(w, end, draw_away_ms(w));
 }
 
+static void on_news(void *ctx, const struct broker_news *news)
+{
+    struct node *n = ctx;
+    engine_post_news(n->engine, news);
+    arrived(n);
+}
+
 static struct engine *engine_make(struct world *w, char why[160])
 {
     struct engine_options o = {.store = w->node->store,
                                .rules = w->c.rules,
+                               .broker = w->node->broker,
                                .node = 1,
                                .reply_wait_ms = 3000,
                                .ctx = w,
@@ -138,6 +149,8 @@ static bool node_open(struct world *w, char why[200])
     disk_now_ms = w->now_ms;
     n->store = sqlite_store_open(&o, w->now_ms + n->offset_ms, why);
     if (!n->store) return false;
+    n->broker = embedded_open(n->store, &(struct news_sink){on_news, n}, why);
+    if (!n->broker) return false;
     n->engine = engine_make(w, why);
     return n->engine != NULL;
 }

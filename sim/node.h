@@ -9,6 +9,7 @@
 struct node {
     struct world *w;
     struct store *store;
+    struct broker *broker;
     struct engine *engine;
     bool up;
     unsigned epoch;          // counts its lives

@@ -37,7 +37,7 @@ static int64_t draw_one(struct stream *s, const int64_t *of, unsigned n)
 // One draw a statement: the order of those within an expression is the compiler's.
 static void draw_rules(struct rules *r, struct stream *s)
 {
-    *r = (struct rules){.code_min_life_ms = MINUTE, .refund_query_ms = 10000};
+    *r = (struct rules){.code_min_life_ms = MINUTE, .refund_query_ms = 10000, .cancel_wait_ms = 5000};
     r->close_grace_ms = DRAW(s, 10000, 30000, 30000, 60000);
     r->release = random_chance(s, 200) ? RELEASE_DEADLINE : RELEASE_PROOF;
     r->late_payment = (enum late_payment)DRAW(s, LATE_REFUND, LATE_REFUND, LATE_REOPEN, LATE_HOLD);

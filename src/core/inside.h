@@ -19,6 +19,9 @@ struct run {
 };
 
 // --- order.c
+bool order_is_payable(const struct order *o);
+struct trace *step_trace(struct run *r, enum trace_kind kind);
+void step_say(struct trace *t, struct str verb, struct str note); // what was done and why, in the trace's fixed room
 void step_event(struct run *r, enum event_type type, const struct payment *p, const struct refund *f,
                 int64_t amount_fen);
 struct call *step_call(struct run *r, const struct payment *p, enum call_method method);
@@ -33,5 +36,16 @@ void refund_by_provider(struct run *r, struct payment *p, int64_t amount_fen); /
 void refund_ask(struct run *r, struct refund *f, const struct payment *p);
 void refund_answered(struct run *r, struct refund *f, struct payment *p, const struct answer *a);
 void refund_end(struct run *r, struct refund *f, struct payment *p, enum refund_state state);
+
+// --- message.c
+void messages_open(struct run *r);                         // the order is placed
+void messages_moved(struct run *r, enum order_state from); // it has another state
+void messages_due(struct run *r);                          // says again what is owed and due
+bool messages_delay_closing(const struct run *r);          // the provider is asked when order.cancel comes round
+bool half_checked(struct run *r);                          // EV_CHECKBACK; true: undecided, the provider may be asked
+void on_sent(struct run *r);                               // EV_SENT
+// Whether a broker elsewhere asks back about this order, so that the engine's own check-back only follows when none
+// came.
+bool order_waits_for_broker(const struct rules *rules, const struct order *o);
 
 #endif

@@ -74,7 +74,7 @@ void step_event(struct run *r, enum event_type type, const struct payment *p, co
     };
 }
 
-static struct trace *trace(struct run *r, enum trace_kind kind)
+struct trace *step_trace(struct run *r, enum trace_kind kind)
 {
     assert(r->out->n_traces < STEP_MAX);
     struct trace *t = &r->out->traces[r->out->n_traces++];
@@ -102,7 +102,7 @@ static size_t whole_characters(const char *p, size_t n)
 }
 
 // What a person did and why, in the trace's fixed room.
-static void trace_say(struct trace *t, struct str verb, struct str note)
+void step_say(struct trace *t, struct str verb, struct str note)
 {
     size_t n = say(t, 0, verb);
     if (note.n > 0) n = whole_characters(t->detail, say(t, say(t, n, STR(": ")), note));
@@ -132,7 +132,7 @@ void payment_touch(struct run *r, const struct payment *p)
 
 // --- The movers: nobody else assigns a state
 
-static bool order_is_payable(const struct order *o)
+bool order_is_payable(const struct order *o)
 {
     return o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT;
 }
@@ -160,6 +160,7 @@ static void order_move(struct run *r, enum order_state to)
     if (!order_is_payable(o)) o->check_ms = TIME_NEVER;
     if (o->holds_stock && stock != STOCK_STAY) r->out->stock = stock;
     step_event(r, ORDER_TOLD[to], NULL, NULL, o->amount_fen);
+    messages_moved(r, from);
 }
 
 void payment_move(struct run *r, struct payment *p, enum payment_state to)
@@ -241,6 +242,13 @@ static void payment_close(struct run *r, struct payment *p)
 {
     payment_move(r, p, PAYMENT_CLOSING);
     ask(r, p, CALL_QUERY);
+}
+
+// The same, once order.cancel has come round; or without it, when it does not come.
+static void payment_close_on_message(struct run *r, struct payment *p)
+{
+    payment_move(r, p, PAYMENT_CLOSING);
+    owe(r, p, CALL_QUERY, r->now_ms + r->rules->cancel_wait_ms);
 }
 
 static void order_close(struct run *r, enum cancel_reason reason);
@@ -383,7 +391,11 @@ static void order_close(struct run *r, enum cancel_reason reason)
     order_move(r, ORDER_CLOSING);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (p->state == PAYMENT_CREATING || p->state == PAYMENT_WAITING) payment_close(r, p);
+        if (p->state != PAYMENT_CREATING && p->state != PAYMENT_WAITING) continue;
+        if (messages_delay_closing(r))
+            payment_close_on_message(r, p);
+        else
+            payment_close(r, p);
     }
     if (r->rules->release == RELEASE_DEADLINE)
         order_move(r, ORDER_CANCELLED); // the attempts stay watched, and late money goes the way of late money
@@ -412,7 +424,7 @@ static void order_checked(struct run *r, const struct answer *a)
     if (a->outcome != OUTCOME_DONE) return;
     r->o->n_checks += !a->on_demand;
     r->out->changed = true;
-    trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+    step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
     if (a->on_demand) return;
     if (c->max > 0 && r->o->n_checks >= c->max)
         order_close(r, REASON_TIMEOUT);
@@ -494,7 +506,8 @@ static void on_money(struct run *r, struct payment *p, const struct answer *a)
         money_came_and_went(r, p, a);
     if (by_check && r->o->state == ORDER_PAID) {
         r->o->n_checks += !a->on_demand;
-        trace(r, TRACE_CHECKBACK)->answer = checkback_commits_when_paid(r->o->policy) ? ANSWER_COMMIT : ANSWER_ROLLBACK;
+        step_trace(r, TRACE_CHECKBACK)->answer =
+            checkback_commits_when_paid(r->o->policy) ? ANSWER_COMMIT : ANSWER_ROLLBACK;
     }
 }
 
@@ -507,7 +520,7 @@ static struct payment *payment_find(struct bundle *b, uint64_t key)
 
 static void trace_answer(struct run *r, enum trace_kind kind, const struct answer *a)
 {
-    struct trace *t = trace(r, kind);
+    struct trace *t = step_trace(r, kind);
     t->channel = a->channel;
     t->method = a->method;
     t->outcome = a->outcome;
@@ -553,6 +566,7 @@ static void on_place(struct run *r)
     assert(r->b->n_payments == 0 && r->b->n_refunds == 0 && r->o->version == 0);
     r->o->check_ms = TIME_NEVER;
     order_move(r, ORDER_PLACED);
+    messages_open(r);
     if (r->o->channel == CHANNEL_ANY)
         order_move(r, ORDER_AWAITING_PAYMENT); // its code is Till's own page: nothing is asked of a provider
     else
@@ -591,16 +605,49 @@ static void order_keep_payable(struct run *r)
     payment_add(r, r->o->channel);
 }
 
+// When the engine asks the provider by itself. Where a broker asks back it waits a while for that.
+static int64_t own_check_ms(const struct rules *rules, const struct order *o)
+{
+    if (o->check_ms == TIME_NEVER || !order_waits_for_broker(rules, o)) return o->check_ms;
+    return o->check_ms + rules->checkback.interval_ms / 2;
+}
+
+// The broker asks back. Under the fixed schedule each such question goes on to the provider, under the adaptive one
+// those that come when one is due, or will be before the broker asks again.
+static void on_checkback(struct run *r)
+{
+    const struct checkback *c = &r->rules->checkback;
+    if (!half_checked(r)) return;
+    int64_t ahead_ms = c->schedule == SCHEDULE_FIXED ? INT64_MAX / 4 : c->interval_ms / 2;
+    if (order_is_payable(r->o) && r->o->check_ms != TIME_NEVER && r->now_ms + ahead_ms >= r->o->check_ms)
+        check_back(r); // the provider's answer says what the check-back's is
+    else
+        step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+}
+
+// The window is over, says the message: the attempts that waited for it are asked about.
+static void on_received(struct run *r)
+{
+    step_say(step_trace(r, TRACE_MESSAGE), STR("order.cancel"), STR("received"));
+    if (order_is_payable(r->o) && r->now_ms >= r->o->expires_ms) order_close(r, REASON_TIMEOUT);
+    for (unsigned i = 0; i < r->b->n_payments; i++) {
+        struct payment *p = &r->b->payment[i];
+        if (p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms)
+            ask(r, p, CALL_QUERY);
+    }
+}
+
 static void on_due(struct run *r)
 {
     if (order_is_payable(r->o)) {
         if (r->now_ms >= r->o->expires_ms) {
             order_close(r, REASON_TIMEOUT);
         } else {
-            if (r->now_ms >= r->o->check_ms) check_back(r);
+            if (r->now_ms >= own_check_ms(r->rules, r->o)) check_back(r);
             retire_codes(r);
         }
     }
+    messages_due(r);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
         if (p->owes != CALL_NONE && r->now_ms >= p->due_ms) ask(r, p, p->owes);
@@ -612,12 +659,20 @@ static void on_due(struct run *r)
     }
 }
 
+// What the timers should have done. Nothing of it is left when they did.
+static void on_sweep(struct run *r)
+{
+    if (r->now_ms < r->o->due_ms) return;
+    step_say(step_trace(r, TRACE_SWEEP), STR("overdue"), STR(""));
+    on_due(r);
+}
+
 static void on_cancel(struct run *r)
 {
     if (r->o->state == ORDER_PAID) {
         r->out->refusal = REFUSAL_ALREADY_PAID;
     } else if (order_is_payable(r->o)) {
-        trace_say(trace(r, TRACE_OPERATOR), STR("cancel"), r->e->note);
+        step_say(step_trace(r, TRACE_OPERATOR), STR("cancel"), r->e->note);
         order_close(r, r->e->cancel.reason);
     }
 }
@@ -649,7 +704,7 @@ static void on_refund(struct run *r)
     } else if (pending >= BUNDLE_MERCHANT_REFUNDS) {
         r->out->refusal = REFUSAL_BUSY;
     } else {
-        trace_say(trace(r, TRACE_OPERATOR), STR("refund"), r->e->note);
+        step_say(step_trace(r, TRACE_OPERATOR), STR("refund"), r->e->note);
         r->out->refund_key = refund_add(r, p, amount_fen, CAUSE_MERCHANT)->key;
     }
 }
@@ -659,9 +714,10 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t bundle_due_ms(const struct bundle *b)
+static int64_t bundle_due_ms(const struct rules *rules, const struct bundle *b)
 {
-    int64_t due_ms = b->order.check_ms;
+    int64_t due_ms = own_check_ms(rules, &b->order);
+    if (b->half.owes) due_ms = earlier(due_ms, b->half.due_ms);
     if (order_is_payable(&b->order)) due_ms = earlier(due_ms, b->order.expires_ms);
     for (unsigned i = 0; i < b->n_payments; i++) {
         const struct payment *p = &b->payment[i];
@@ -686,7 +742,8 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     out->stock = STOCK_STAY;
     out->payments_changed = out->refunds_changed = out->payments_added = out->refunds_added = 0;
     out->refund_key = 0;
-    out->n_events = out->n_traces = out->n_calls = 0;
+    out->half_changed = false;
+    out->n_events = out->n_traces = out->n_calls = out->n_messages = out->n_sends = 0;
     struct run r = {
         .rules = rules, .b = b, .o = &b->order, .e = e, .now_ms = e->now_ms, .next_key = e->fresh_key, .out = out};
     switch (e->kind) {
@@ -707,13 +764,17 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     case EV_CHECK: on_check(&r); break;
     case EV_REFUND: on_refund(&r); break;
     case EV_LATE_REPLY: break;
+    case EV_SENT: on_sent(&r); break;
+    case EV_CHECKBACK: on_checkback(&r); break;
+    case EV_RECEIVED: on_received(&r); break;
+    case EV_SWEEP: on_sweep(&r); break;
     }
     if (b->order.reply_state == ORDER_STATE_0 && (b->order.state != ORDER_PLACED || is_answered(e))) {
         b->order.reply_state = b->order.state;
         b->order.reply_version = b->order.version + 1;
         out->changed = true;
     }
-    int64_t due_ms = bundle_due_ms(b);
+    int64_t due_ms = bundle_due_ms(rules, b);
     if (out->payments_changed || out->refunds_changed || due_ms != b->order.due_ms) out->changed = true;
     b->order.due_ms = due_ms;
     assert(r.next_key - e->fresh_key <= EVENT_FRESH_KEYS);

@@ -9,7 +9,7 @@
 #define TILL_CORE_ORDER_H
 
 #include "base/str.h"
-#include "core/checkback.h"
+#include "core/message.h"
 #include "core/stock.h"
 
 #define TIME_NEVER     INT64_MAX
@@ -203,6 +203,7 @@ struct refund {
 #define BUNDLE_PAYMENTS_TO_RENEW 5
 struct bundle {
     struct order order;
+    struct half half; // HALF_NONE when it has no row
     unsigned n_payments, n_refunds;
     struct payment payment[BUNDLE_PAYMENTS];
     struct refund refund[BUNDLE_REFUNDS];
@@ -210,12 +211,15 @@ struct bundle {
 
 // --- Rules: the configuration as the core sees it.
 enum release { RELEASE_PROOF, RELEASE_DEADLINE };
+enum broker_kind { BROKER_EMBEDDED, BROKER_REMOTE };
 enum late_payment { LATE_REFUND, LATE_REOPEN, LATE_HOLD };
 struct rules {
     int64_t close_grace_ms;
     enum release release;
     enum late_payment late_payment;
     struct checkback checkback;
+    enum broker_kind broker;
+    int64_t cancel_wait_ms;   // how long a closing waits for its order.cancel to come round; 0: it does not
     int64_t call_deadline_ms; // every call has an answer by then, if only "unknown"
     int64_t code_min_life_ms; // a provider's shortest code (1 minute)
     int64_t code_max_life_ms; // and longest, less a margin (2 h)
@@ -232,6 +236,10 @@ enum event_kind {
     EV_CHECK,      // somebody wants the provider asked now
     EV_REFUND,     // the merchant gives money back
     EV_LATE_REPLY, // the placing is answered without a code: it took too long
+    EV_SENT,       // the broker answered a send, or nobody knows whether it heard it
+    EV_CHECKBACK,  // the broker asks about its half message
+    EV_RECEIVED,   // order.cancel reached the cancel receiver
+    EV_SWEEP,      // the fallback sweep found something overdue
 };
 
 struct answer {
@@ -251,6 +259,8 @@ struct answer {
     char detail[64]; // the provider's own word (sub_code), for people
 };
 
+enum send_kind { SEND_HALF, SEND_END, SEND_MAIN, SEND_SECOND };
+
 #define EVENT_FRESH_KEYS 4
 struct event {
     enum event_kind kind;
@@ -268,6 +278,15 @@ struct event {
         struct {
             int64_t amount_fen; // 0: all that is left
         } refund;
+        struct {
+            enum send_kind kind;
+            enum outcome outcome;
+            struct half_at at; // SEND_HALF, done: where it lies. SEND_END: which copy was ended
+        } sent;
+        struct {
+            struct half_at at; // of the copy that is asked about
+            uint32_t n;        // the broker's own count
+        } checkback;
     };
     struct str note; // EV_CANCEL, EV_REFUND: why, in somebody's words; its beginning goes on the timeline
 };
@@ -282,7 +301,26 @@ struct public_event {
     int64_t amount_fen;
 };
 
-enum message_answer { ANSWER_NONE, ANSWER_UNKNOWN, ANSWER_COMMIT, ANSWER_ROLLBACK };
+// One message, as its consumers read it.
+struct message {
+    enum topic topic;
+    enum message_type type;
+    uint64_t order_key;
+    uint32_t sequence; // of the event it tells of; of a half message, the events there were when it was made
+    int64_t amount_fen;
+    enum cancel_reason reason; // REASON_NONE: none
+};
+
+// Something to be said to a broker elsewhere once the step is durable.
+struct send {
+    enum send_kind kind;
+    struct message message;
+    enum message_answer answer; // SEND_END
+    struct half_at at;          // SEND_END
+    bool from_check;            // SEND_END: answers a check-back
+    bool is_loose;              // SEND_END of a copy whose end was decided before: nobody waits for its answer
+};
+
 struct trace { // one line of the timeline
     enum trace_kind kind;
     enum channel_id channel;
@@ -316,7 +354,8 @@ enum refusal {
     REFUSAL_BUSY,         // too many open attempts or refunds of one order
 };
 
-#define STEP_MAX 32 // of each list; a step never needs more (asserted)
+#define STEP_MAX      32 // of each list; a step never needs more (asserted)
+#define STEP_MESSAGES 4
 struct step {
     enum refusal refusal; // then nothing else is filled and the bundle is unchanged
     bool changed;         // the order row is to be written, with version + 1
@@ -324,10 +363,15 @@ struct step {
     unsigned payments_changed, refunds_changed; // bit i: bundle.payment[i] / refund[i] is to be written
     unsigned payments_added, refunds_added;     // bit i: it is new (and in ..._changed as well)
     uint64_t refund_key;                        // EV_REFUND: the refund made
+    bool half_changed;                          // bundle.half is to be written
     unsigned n_events, n_traces, n_calls;
     struct public_event events[STEP_MAX];
     struct trace traces[STEP_MAX];
     struct call calls[STEP_MAX];
+    unsigned n_messages; // to be delivered by the embedded broker: rows of the same commit
+    struct message messages[STEP_MESSAGES];
+    unsigned n_sends; // to be said to a broker elsewhere, after the commit
+    struct send sends[STEP_MESSAGES];
 };
 
 // Changes `b` in place and fills `out`. The bundle must hold what is said at `struct bundle`. An event that does not

@@ -56,6 +56,7 @@ void item_want(struct item *it)
         break;
     }
     case ITEM_DUE:
+    case ITEM_NEWS:
     case ITEM_WAIT_OVER: want_add(it, WANT_ORDER)->key = it->order_key; break;
     }
 }
@@ -101,7 +102,7 @@ static bool load_now(struct engine *e, struct want *w)
 
 // --- Changes
 
-static struct change *change_make(struct engine *e, struct item *it, enum change_kind kind)
+struct change *change_make(struct engine *e, struct item *it, enum change_kind kind)
 {
     it->change = &it->own_change;
     *it->change = (struct change){.kind = kind, .at_ms = e->now_ms};
@@ -125,7 +126,7 @@ static void remember(struct engine *e, struct item *it, uint64_t placed_key)
     it->change->idem = &it->idem;
 }
 
-static void step_take(struct engine *e, struct item *it, struct event *ev)
+void step_take(struct engine *e, struct item *it, struct event *ev)
 {
     ev->now_ms = e->now_ms;
     if (ev->fresh_key == 0) ev->fresh_key = keygen_take(&e->keys, e->now_ms, EVENT_FRESH_KEYS);
@@ -134,10 +135,10 @@ static void step_take(struct engine *e, struct item *it, struct event *ev)
 }
 
 // Also when no row changes but questions are to leave: they leave at the release of a change.
-static void change_order(struct engine *e, struct item *it)
+void change_order(struct engine *e, struct item *it)
 {
     const struct step *s = it->step;
-    if (!s->changed && s->n_traces == 0 && s->n_calls == 0) return;
+    if (!s->changed && s->n_traces == 0 && s->n_calls == 0 && s->n_sends == 0) return;
     struct change *c = change_make(e, it, CHANGE_ORDER);
     it->bundle->order.version += s->changed;
     c->bundle = it->bundle;
@@ -145,6 +146,7 @@ static void change_order(struct engine *e, struct item *it)
     // Traces first: what was heard comes before what it made of the order, when both have one instant.
     if (s->n_traces) c->first_trace_key = keygen_take(&e->keys, e->now_ms, s->n_traces);
     if (s->n_events) c->first_event_key = keygen_take(&e->keys, e->now_ms, s->n_events);
+    if (s->n_messages) c->first_message_key = keygen_take(&e->keys, e->now_ms, s->n_messages);
 }
 
 static void problem(struct item *it, int status, const char *code, const char *detail)
@@ -601,6 +603,10 @@ void item_decide(struct engine *e, struct item *it)
     }
     if (it->kind == ITEM_REQUEST) {
         decide_request(e, it);
+        return;
+    }
+    if (it->kind == ITEM_NEWS) {
+        news_decide(e, it);
         return;
     }
     if (!it->bundle) return; // an answer about nothing we know, a deadline of an order that went to the archive

@@ -71,7 +71,7 @@ void engine_sleep(struct engine *e, int64_t ms)
         }
     }
     pthread_mutex_lock(&e->lock);
-    while (!e->rung && !e->in_first && !e->in_answers && ms != 0) {
+    while (!e->rung && !e->in_first && !e->in_answers && !e->in_news.first && ms != 0) {
         int rc = ms < 0 ? pthread_cond_wait(&e->bell, &e->lock) : pthread_cond_timedwait(&e->bell, &e->lock, &until);
         if (rc == ETIMEDOUT) break;
     }
@@ -92,7 +92,7 @@ const struct engine_stats *engine_stats(const struct engine *e)
 bool engine_is_idle(const struct engine *e)
 {
     return atomic_load(&e->backlog) == 0 && atomic_load(&e->answers_backlog) == 0 &&
-           atomic_load(&e->calls_in_flight) == 0 && !atomic_load(&e->in_turn);
+           atomic_load(&e->news_backlog) == 0 && atomic_load(&e->calls_in_flight) == 0 && !atomic_load(&e->in_turn);
 }
 
 int64_t engine_next_ms(const struct engine *e)
@@ -114,6 +114,7 @@ static void inbox_take(struct engine *e)
         e->in_answers = NULL;
         e->in_answers_end = &e->in_answers;
     }
+    news_take(e);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -250,7 +251,7 @@ static bool wait_take(struct engine *e, struct request **request, uint64_t *orde
 
 // --- Gather
 
-static struct item *item_add(struct engine *e, enum item_kind kind)
+struct item *item_add(struct engine *e, enum item_kind kind)
 {
     struct item *it = &e->items[e->n_items++];
     *it = (struct item){.kind = kind};
@@ -259,7 +260,7 @@ static struct item *item_add(struct engine *e, enum item_kind kind)
 
 static void gather_answers(struct engine *e)
 {
-    for (unsigned n = 0; e->answers && n < 2 * SHARE; n++) {
+    for (unsigned n = 0; e->answers && n < SHARE; n++) {
         struct answer_node *node = e->answers;
         e->answers = node->next;
         if (!e->answers) e->answers_end = &e->answers;
@@ -268,9 +269,7 @@ static void gather_answers(struct engine *e)
     }
 }
 
-// An order takes part in a turn once, and so does a cart and the stock of a SKU: what comes second would decide from
-// rows that the first is changing. 0 is nobody's.
-static bool claim(struct engine *e, uint64_t key)
+bool item_claim(struct engine *e, uint64_t key)
 {
     if (key == 0) return true;
     unsigned at = bucket_of(key) % CLAIMS;
@@ -290,7 +289,7 @@ static void gather_waits(struct engine *e)
         struct item *it = item_add(e, ITEM_WAIT_OVER);
         it->request = r;
         it->order_key = order_key;
-        it->again = !claim(e, order_key);
+        it->again = !item_claim(e, order_key);
     }
 }
 
@@ -302,7 +301,7 @@ static void gather_dues(struct engine *e)
     for (unsigned n = 0; n < most && timers_take(&e->timers, e->now_ms, &due); n++) {
         struct item *it = item_add(e, ITEM_DUE);
         it->order_key = due.order_key;
-        it->again = !claim(e, due.order_key);
+        it->again = !item_claim(e, due.order_key);
     }
 }
 
@@ -320,7 +319,7 @@ static void gather_put_off(struct engine *e)
     struct request **at = &e->put_off;
     for (unsigned n = 0; *at && n < 2 * SHARE && e->n_items < BATCH_MAX;) {
         struct request *r = *at;
-        if (!claim(e, request_claim(r))) {
+        if (!item_claim(e, request_claim(r))) {
             at = &r->next;
             continue;
         }
@@ -337,7 +336,7 @@ static void gather_requests(struct engine *e)
         struct request *r = e->requests;
         e->requests = r->next;
         if (!e->requests) e->requests_end = &e->requests;
-        if (claim(e, request_claim(r)))
+        if (item_claim(e, request_claim(r)))
             gather_request(e, r);
         else
             put_off_append(e, r);
@@ -351,6 +350,7 @@ static void gather(struct engine *e)
     e->n_items = 0;
     inbox_take(e);
     gather_answers(e);
+    news_gather(e, SHARE);
     gather_waits(e);
     gather_dues(e);
     gather_put_off(e);
@@ -366,7 +366,7 @@ static void put_off_late_seconds(struct engine *e)
         struct item *it = &e->items[i];
         for (unsigned w = 0; w < it->n_wants; w++)
             if (it->wants[w].kind == WANT_PAYMENT && it->wants[w].found)
-                it->again = !claim(e, it->wants[w].bundle->order.key);
+                it->again = !item_claim(e, it->wants[w].bundle->order.key);
     }
 }
 
@@ -411,6 +411,7 @@ static enum store_outcome commit(struct engine *e)
         }
     }
     if (n == 0) return STORE_DONE;
+    news_consume(e, &n);
     atomic_fetch_add_explicit(&e->stats.commits, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->stats.changes, n, memory_order_relaxed);
     return e->o.store->ops->apply(e->o.store, e->changes, n, &e->arena);
@@ -425,6 +426,7 @@ static void put_off(struct engine *e, struct item *it)
     case ITEM_REQUEST: request_put_off(e, it->request); break;
     case ITEM_ANSWER: answer_put_off(e, it->answer); break;
     case ITEM_DUE: (void)timers_add(&e->timers, e->now_ms, it->order_key); break;
+    case ITEM_NEWS: news_put_off(e, it->news); break;
     case ITEM_WAIT_OVER:
         if (!wait_put_back(e, it->request, it->order_key)) {
             reply_problem(it->request, 503, "overloaded", "the request was carried out; ask for its order");
@@ -442,6 +444,11 @@ static void release_conflict(struct engine *e, struct item *it)
         (void)timers_add(&e->timers, e->now_ms + RETRY_MS / 10, it->order_key);
     } else if (it->kind == ITEM_ANSWER) {
         if (++it->answer->n_conflicts <= CONFLICTS_MAX) put_off(e, it); // else lost: its row asks again
+    } else if (it->kind == ITEM_NEWS) {
+        if (++it->news->n_conflicts <= CONFLICTS_MAX)
+            put_off(e, it);
+        else
+            news_failed(e, it);
     } else if (it->kind == ITEM_WAIT_OVER) {
         put_off(e, it);
     } else if (r->finishing) {
@@ -588,6 +595,7 @@ static void release_replies(struct engine *e, struct item *it)
     if (it->bundle && e->n_waits) release_waits(e, it);
     if (it->kind == ITEM_REQUEST) release_request(e, it);
     if (it->kind == ITEM_WAIT_OVER) release_wait_over(e, it);
+    if (it->kind == ITEM_NEWS) news_done(e, it);
 }
 
 static void count_events(struct engine *e, const struct step *s)
@@ -639,7 +647,7 @@ static bool is_committed(const struct item *it)
     return it->change && it->change->kind == CHANGE_ORDER && it->change->result == APPLY_DONE;
 }
 
-// Effects in one fixed order: replies, events, calls.
+// Effects in one fixed order: replies, events, messages, calls.
 static void release(struct engine *e)
 {
     uint64_t last_event_key = e->last_event_key;
@@ -659,8 +667,11 @@ static void release(struct engine *e)
             release_replies(e, it);
     }
     if (e->last_event_key != last_event_key && e->o.events) e->o.events(e->o.ctx, e->last_event_key);
-    for (unsigned i = 0; i < e->n_items; i++)
-        if (is_committed(&e->items[i])) release_calls(e, &e->items[i]);
+    for (unsigned i = 0; i < e->n_items; i++) {
+        if (!is_committed(&e->items[i])) continue;
+        broker_tell(e, &e->items[i]);
+        release_calls(e, &e->items[i]);
+    }
 }
 
 // Nothing was written. Whoever waits is told so; deadlines come again; answers are asked for again by their rows.
@@ -672,6 +683,8 @@ static void release_nothing(struct engine *e)
             put_off(e, it);
         } else if (it->kind == ITEM_DUE) {
             (void)timers_add(&e->timers, e->now_ms + RETRY_MS, it->order_key);
+        } else if (it->kind == ITEM_NEWS) {
+            news_failed(e, it);
         } else if (it->request) {
             reply_problem(it->request, 503, "store_refused",
                           it->kind == ITEM_WAIT_OVER || it->request->finishing
@@ -687,13 +700,15 @@ static void free_answers(struct engine *e)
     for (unsigned i = 0; i < e->n_items; i++) {
         struct item *it = &e->items[i];
         if (it->kind == ITEM_ANSWER && !it->again) free(it->answer);
+        if (it->kind == ITEM_NEWS && !it->again) free(it->news);
     }
 }
 
 static int64_t next_ms(const struct engine *e)
 {
-    if (e->requests || e->put_off || e->answers) return 0; // at once, whatever the clock says
+    if (e->requests || e->put_off || e->answers || e->news.first) return 0; // at once, whatever the clock says
     int64_t next = timers_next_ms(&e->timers);
+    if (e->broker_ms < next) next = e->broker_ms;
     if (e->waits && e->waits->until_ms < next) next = e->waits->until_ms;
     return next;
 }
@@ -718,6 +733,7 @@ enum turn_result engine_turn(struct engine *e, int64_t now_ms)
     }
 
     free_answers(e);
+    e->broker_ms = e->o.broker && e->o.broker->ops->tick ? e->o.broker->ops->tick(e->o.broker, e->now_ms) : INT64_MAX;
     if (e->o.turn_end) e->o.turn_end(e->o.ctx);
     atomic_fetch_add_explicit(&e->stats.turns, 1, memory_order_relaxed);
     atomic_store(&e->next_ms, next_ms(e));
@@ -764,6 +780,9 @@ struct engine *engine_new(const struct engine_options *o, char why[160])
     e->answers_end = &e->answers;
     e->waits_end = &e->waits;
     e->put_off_end = &e->put_off;
+    e->broker_ms = o->broker && o->broker->ops->tick ? 0 : INT64_MAX;
+    news_init(&e->in_news);
+    news_init(&e->news);
     if (!recover(e)) {
         (void)snprintf(why, 160, "cannot read the open orders");
         engine_free(e);
@@ -800,9 +819,12 @@ void engine_free(struct engine *e)
         if (w->request) give_back(e, w->request);
         free(w);
     }
+    news_free(e);
     // After a fatal turn what it had taken is still in its hands.
-    for (unsigned i = 0; atomic_load(&e->in_turn) && i < e->n_items; i++)
+    for (unsigned i = 0; atomic_load(&e->in_turn) && i < e->n_items; i++) {
         if (e->items[i].kind == ITEM_ANSWER) free(e->items[i].answer);
+        if (e->items[i].kind == ITEM_NEWS) free(e->items[i].news);
+    }
     arena_free(&e->arena);
     timers_close(&e->timers);
     pthread_cond_destroy(&e->bell);

@@ -16,6 +16,7 @@
 #define TILL_ENGINE_ENGINE_H
 
 #include "base/buf.h"
+#include "port/broker.h"
 #include "port/channel.h"
 #include "port/store.h"
 #include <stdatomic.h>
@@ -113,16 +114,21 @@ struct document {
 #define N_OUTCOMES 4
 #define N_POLICIES 4
 #define N_ANSWERS  4
+#define N_SENDS    4
 struct engine_stats {
     _Atomic uint64_t turns, commits, changes, conflicts, dues, dues_stale;
     _Atomic uint64_t calls[N_CHANNELS][N_METHODS][N_OUTCOMES];
     _Atomic uint64_t checkbacks[N_POLICIES][N_ANSWERS];
+    _Atomic uint64_t messages, sends[N_SENDS][N_OUTCOMES]; // delivered by the embedded broker; said to one elsewhere
+    _Atomic uint64_t checks_unknown, received_unknown;     // of orders that are not ours
+    _Atomic uint64_t received, dead, swept;
     _Atomic uint64_t placed, paid, cancelled, late, duplicate, mismatch, cases;
 };
 
 struct engine_options {
     struct store *store;                  // borrowed; its thread is the engine's
     struct channel *channels[N_CHANNELS]; // by enum channel_id, borrowed; NULL: off
+    struct broker *broker;                // borrowed; NULL: nothing is told through one. Its kind is rules.broker's
     struct rules rules;
     uint8_t node;
     int64_t reply_wait_ms; // how long a placing waits for its code
@@ -143,6 +149,9 @@ void engine_free(struct engine *e); // NULL allowed. Requests still lent are giv
 // --- Any thread
 void engine_post(struct engine *e, struct request *first, struct request *last, unsigned n); // a chain through `next`
 void engine_post_answer(struct engine *e, const struct answer *a);                           // copied
+void engine_post_news(struct engine *e, const struct broker_news *n);                        // copied
+// The fallback sweep found these orders overdue. False: no memory; they are found again.
+bool engine_post_overdue(struct engine *e, uint64_t order_key);
 unsigned engine_backlog(const struct engine *e); // requests posted and not yet taken: refuse at the door when large
 const struct engine_stats *engine_stats(const struct engine *e);
 // Sleeps until something is in the inbox, engine_wake(), or `ms` have passed (negative: for ever).

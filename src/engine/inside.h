@@ -21,14 +21,27 @@ struct answer_node {
     char code[CODE_MAX];
 };
 
-enum item_kind { ITEM_REQUEST, ITEM_ANSWER, ITEM_DUE, ITEM_WAIT_OVER };
+// What the broker said, or the sweep found.
+struct news_node {
+    struct news_node *next;
+    struct broker_news n;
+    bool is_sweep; // then only n.order_key counts
+    unsigned n_conflicts;
+};
+
+struct news_list {
+    struct news_node *first, **end;
+};
+
+enum item_kind { ITEM_REQUEST, ITEM_ANSWER, ITEM_DUE, ITEM_WAIT_OVER, ITEM_NEWS };
 
 // One thing that arrived, on its way through a turn.
 struct item {
     enum item_kind kind;
     struct request *request;    // ITEM_REQUEST; ITEM_WAIT_OVER
     struct answer_node *answer; // ITEM_ANSWER
-    uint64_t order_key;         // ITEM_DUE, ITEM_WAIT_OVER; others once loaded
+    struct news_node *news;     // ITEM_NEWS
+    uint64_t order_key;         // ITEM_DUE, ITEM_WAIT_OVER, ITEM_NEWS; others once loaded
     struct want *wants;
     unsigned n_wants;
     // what was decided
@@ -63,14 +76,16 @@ struct engine {
     pthread_cond_t bell;
     struct request *in_first, *in_last;
     struct answer_node *in_answers, **in_answers_end;
+    struct news_list in_news;
     bool rung;
-    _Atomic unsigned backlog, answers_backlog, calls_in_flight;
+    _Atomic unsigned backlog, answers_backlog, news_backlog, calls_in_flight;
     _Atomic bool in_turn;
     _Atomic int64_t next_ms;
 
     // taken from the inbox, not yet through a turn
     struct request *requests, **requests_end;
     struct answer_node *answers, **answers_end;
+    struct news_list news;
     struct request *put_off, **put_off_end; // requests that were put off, oldest first
 
     struct wait *waits, **waits_end, *waits_by_order[BUCKETS];
@@ -81,10 +96,11 @@ struct engine {
     struct arena arena;
     struct item items[BATCH_MAX];
     unsigned n_items;
-    struct change changes[BATCH_MAX];
+    struct change changes[BATCH_MAX + 1]; // one for what the cancel receiver has consumed
     struct step steps[BATCH_MAX];
     uint64_t claims[CLAIMS]; // what this turn's items decide about
     uint64_t last_event_key;
+    int64_t broker_ms; // when the broker wants to be looked at
 };
 
 static inline unsigned bucket_of(uint64_t key)
@@ -96,6 +112,26 @@ static inline unsigned bucket_of(uint64_t key)
 unsigned item_wants_most(const struct item *it);
 void item_want(struct item *it);
 void item_decide(struct engine *e, struct item *it);
+
+// news.c: what the broker says, on its way through a turn, and what it is told.
+void news_init(struct news_list *l);
+void news_take(struct engine *e); // from the inbox; under the lock
+void news_gather(struct engine *e, unsigned most);
+void news_put_off(struct engine *e, struct news_node *node);
+void news_decide(struct engine *e, struct item *it);
+void news_consume(struct engine *e, unsigned *n);  // a change for what this turn consumes, when there is any
+void news_done(struct engine *e, struct item *it); // its step is durable, or there was none to take
+void news_failed(struct engine *e, struct item *it);
+void news_free(struct engine *e);
+void broker_tell(struct engine *e, const struct item *it); // a step's messages and sends are durable: out with them
+
+struct item *item_add(struct engine *e, enum item_kind kind);
+// An order takes part in a turn once, and so does a cart and the stock of a SKU: what comes second would decide from
+// rows that the first is changing. True for the first; 0 is nobody's.
+bool item_claim(struct engine *e, uint64_t key);
+void step_take(struct engine *e, struct item *it, struct event *ev); // decide.c
+void change_order(struct engine *e, struct item *it);
+struct change *change_make(struct engine *e, struct item *it, enum change_kind kind);
 
 // What a request decides about, as far as it is known before anything is loaded: an order, a cart, a SKU. 0: nothing
 // that anybody else could decide about in the same turn.

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/id.h"
 #include "core/order.h"
+#include "port/broker.h"
 
 // --- Rows beside the core's
 
@@ -101,6 +102,9 @@ enum change_kind {
     CHANGE_CART_CLEAR, // cart
     CHANGE_CASE,       // a notification nobody can match: case_*
     CHANGE_IDEM,       // nothing but its idem record
+    CHANGE_CONSUMED,   // the cancel receiver has consumed up to consumed_key; only when all before it in the batch are
+                       // done
+    CHANGE_DEAD,       // dead, under first_message_key: a message nobody could take
 };
 
 enum apply_result {
@@ -120,6 +124,7 @@ struct change {
     const struct bundle *bundle;
     const struct step *step;
     uint64_t first_event_key, first_trace_key; // consecutive from here, one per step->events / step->traces
+    uint64_t first_message_key;                // likewise, step->messages; also CHANGE_DEAD
     const struct order_text *text;             // new orders only, as all up to `cart`
     struct hash128 request_hash;               // kept beside a merchant_order_no
     const struct line *lines;
@@ -129,6 +134,8 @@ struct change {
     struct sku sku;
     bool with_stock; // CHANGE_SKU_PUT: sku.stock.available was given
     int64_t add, quantity;
+    uint64_t consumed_key;
+    struct message dead;
     uint64_t case_key;
     enum channel_id case_channel;
     struct str case_number, case_text;
@@ -161,6 +168,10 @@ struct store_ops {
     // The open orders, for arming the timers after a start: each call goes on after the key given, fills up to max rows
     // in key order; 0 when there are no more, -1 on a read error.
     int (*dues)(struct store *s, uint64_t after_key, struct due_row *rows, unsigned max);
+    // Messages of a topic behind `after_key`, oldest first, up to max; -1 on a read error.
+    int (*messages)(struct store *s, enum topic topic, uint64_t after_key, struct message_row *rows, unsigned max);
+    // Up to where the cancel receiver has consumed its topic. False on a read error.
+    bool (*consumed)(struct store *s, uint64_t *key);
     // Housekeeping between turns when nothing is due (old idempotency records, checkpoint). Short.
     void (*tidy)(struct store *s, int64_t now_ms);
     void (*close)(struct store *s);
@@ -198,6 +209,8 @@ struct reader_ops {
                     unsigned *n, struct arena *a); // newest first
     bool (*events)(struct reader *r, uint64_t after_key, struct event_row *out, unsigned max, unsigned *n,
                    struct arena *a); // oldest first
+    bool (*messages)(struct reader *r, enum topic topic, uint64_t after_key, struct message_row *out, unsigned max,
+                     unsigned *n); // oldest first; not of TOPIC_EVENTS, which are the events
     bool (*sku)(struct reader *r, struct str sku, struct sku *out, bool *found, struct arena *a);
     // newest first, on from `after` (empty: from the newest)
     bool (*skus)(struct reader *r, struct str after, struct sku *out, unsigned max, unsigned *n, struct arena *a);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shell/service.h"
 #include "base/log.h"
+#include "broker/embedded.h"
 #include "channel/alipay.h"
 #include "sandbox/sandbox.h"
 #include "shell/shell.h"
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define CALL_DEADLINE_MS 5000
+#define CANCEL_WAIT_MS   5000 // until the engine closes by itself
 #define REPLY_WAIT_MS    3000
 #define CODE_MIN_LIFE_MS 60000
 #define CODE_MAX_LIFE_MS (115 * 60 * INT64_C(1000)) // Alipay's ceiling is 2 h
@@ -33,6 +35,7 @@ struct service {
     struct sqlite_options sqlite;
     struct store *store;
     struct caller *caller;
+    struct broker *broker;
     struct sandbox *sandbox;
     pthread_t engine_thread;
     bool engine_runs;
@@ -227,6 +230,8 @@ static struct rules rules_of(const struct config *c)
                       .first_ms = c->checkback.first_ms,
                       .interval_ms = c->checkback.interval_ms,
                       .max = (uint32_t)c->checkback.max},
+        .broker = BROKER_EMBEDDED,
+        .cancel_wait_ms = CANCEL_WAIT_MS,
         .call_deadline_ms = CALL_DEADLINE_MS,
         .code_min_life_ms = CODE_MIN_LIFE_MS,
         .code_max_life_ms = CODE_MAX_LIFE_MS,
@@ -263,12 +268,26 @@ static bool open_channels(struct service *s)
     return s->shell.channels[CHANNEL_ALIPAY] || fail(s, "%s", why);
 }
 
+static void post_news(void *ctx, const struct broker_news *n)
+{
+    struct service *s = ctx;
+    engine_post_news(s->shell.engine, n);
+}
+
+static bool open_broker(struct service *s)
+{
+    char why[160];
+    s->broker = embedded_open(s->store, &(struct news_sink){post_news, s}, why);
+    return s->broker || fail(s, "broker: %s", why);
+}
+
 static bool open_engine(struct service *s)
 {
     char why[160];
     struct engine_options o = {
         .store = s->store,
         .rules = rules_of(s->config),
+        .broker = s->broker,
         .reply_wait_ms = REPLY_WAIT_MS,
         .ctx = &s->shell,
         .reply = api_engine_reply,
@@ -381,7 +400,7 @@ static bool open_all(struct service *s)
     if (!config_check(s->config, s->why)) return false;
     if (s->o->test_clock && !s->o->is_dev && !open_test_clock(s)) return false;
     return open_auth(s) && open_http(s) && open_store(s) && open_workers(s) && fill_catalogue(s) && open_channels(s) &&
-           open_engine(s) && start_threads(s);
+           open_broker(s) && open_engine(s) && start_threads(s);
 }
 
 static void end_listeners(struct shell *sh)
@@ -411,6 +430,7 @@ static void close_all(struct service *s)
     for (unsigned c = 0; c < N_CHANNELS; c++)
         if (sh->channels[c]) sh->channels[c]->ops->free(sh->channels[c]);
     if (s->caller) caller_free(s->caller);
+    if (s->broker) s->broker->ops->free(s->broker);
     engine_free(sh->engine);
     api_forget(sh);
     http_server_free(sh->http);

@@ -101,6 +101,19 @@ static void refunds_load(struct sqlite_store *s, struct bundle *b, uint64_t name
     statement_done(&p);
 }
 
+static void half_load(struct sqlite_store *s, struct bundle *b, struct arena *a)
+{
+    if (!s->has_halves) return;
+    struct params p = params_of(s, ST_HALF);
+    put_key(&p, b->order.key);
+    if (statement_row(s, &p)) {
+        struct columns c = columns_of(&p, a);
+        col_half(&c, &b->half);
+        columns_end(s, &c);
+    }
+    statement_done(&p);
+}
+
 static void order_load(struct sqlite_store *s, struct want *w, uint64_t key, uint64_t payment_key, struct arena *a)
 {
     struct params p = params_of(s, ST_ORDER);
@@ -122,6 +135,7 @@ static void order_load(struct sqlite_store *s, struct want *w, uint64_t key, uin
     if (!w->found) return;
     payments_load(s, w->bundle, payment_key, a);
     refunds_load(s, w->bundle, w->refund_key, a);
+    half_load(s, w->bundle, a);
 }
 
 static void payment_load(struct sqlite_store *s, struct want *w, struct arena *a)
@@ -281,6 +295,45 @@ static int sqlite_dues(struct store *base, uint64_t after_key, struct due_row *r
     return s->rc == SQLITE_OK ? (int)n : -1;
 }
 
+static int sqlite_messages(struct store *base, enum topic topic, uint64_t after_key, struct message_row *rows,
+                           unsigned max)
+{
+    struct sqlite_store *s = (struct sqlite_store *)base;
+    if (s->broken) return -1;
+    s->rc = SQLITE_OK;
+    struct params p = params_of(s, ST_MESSAGES);
+    put_i64(&p, topic);
+    put_key(&p, after_key);
+    put_i64(&p, max);
+    unsigned n = 0;
+    while (n < max && statement_row(s, &p)) {
+        struct columns c = columns_of(&p, NULL);
+        col_message(&c, &rows[n++]);
+    }
+    statement_done(&p);
+    return s->rc == SQLITE_OK ? (int)n : -1;
+}
+
+// The one number of a statement without parameters.
+static bool number_read(struct sqlite_store *s, enum statement id, int64_t *out)
+{
+    s->rc = SQLITE_OK;
+    struct params p = params_of(s, id);
+    bool row = statement_row(s, &p);
+    if (row) *out = sqlite3_column_int64(p.st, 0);
+    statement_done(&p);
+    return row;
+}
+
+static bool sqlite_consumed(struct store *base, uint64_t *key)
+{
+    struct sqlite_store *s = (struct sqlite_store *)base;
+    int64_t n = 0;
+    bool ok = !s->broken && number_read(s, ST_CONSUMED, &n);
+    *key = (uint64_t)n;
+    return ok;
+}
+
 // --- Open and close
 
 static void sqlite_close_store(struct store *base)
@@ -301,6 +354,8 @@ static const struct store_ops OPS = {
     .load = sqlite_load,
     .apply = sqlite_apply,
     .dues = sqlite_dues,
+    .messages = sqlite_messages,
+    .consumed = sqlite_consumed,
     .tidy = sqlite_tidy,
     .close = sqlite_close_store,
 };
@@ -494,6 +549,9 @@ static bool store_open(struct sqlite_store *s, const struct sqlite_options *o, i
         s->broken = true; // leave the log as it is for whoever looks into it
         return false;
     }
+    int64_t any = 0;
+    (void)number_read(s, ST_HALVES_ANY, &any);
+    s->has_halves = any != 0 || s->rc != SQLITE_OK;
     sqlite3_wal_hook(s->db, keep_wal_pages, s);
     return sqlite3_busy_timeout(s->db, 200) == SQLITE_OK;
 }

@@ -286,8 +286,46 @@ static void trace_write(struct sqlite_store *s, const struct change *c, unsigned
     key_seen(s, c->first_trace_key + i);
 }
 
+static void message_write(struct sqlite_store *s, const struct message *m, enum topic topic, uint64_t key,
+                          int64_t at_ms)
+{
+    struct params p = params_of(s, ST_MESSAGE_ADD);
+    put_i64(&p, topic);
+    put_key(&p, key);
+    put_i64(&p, at_ms);
+    put_i64(&p, m->type);
+    put_key(&p, m->order_key);
+    put_i64(&p, m->sequence);
+    put_i64(&p, m->amount_fen);
+    put_i64(&p, m->reason);
+    statement_run(s, &p);
+    key_seen(s, key);
+}
+
+static void half_write(struct sqlite_store *s, uint64_t order_key, const struct half *h)
+{
+    struct params p = params_of(s, ST_HALF_SET);
+    put_key(&p, order_key);
+    put_i64(&p, h->state);
+    put_i64(&p, h->answer);
+    put_i64(&p, h->owes);
+    put_i64(&p, h->n_checks);
+    put_i64(&p, h->tries);
+    put_time(&p, h->due_ms);
+    put_text(&p, (struct str){h->at.broker, strnlen(h->at.broker, BROKER_NAME_SIZE)});
+    put_i64(&p, h->at.commit_log_offset);
+    put_i64(&p, h->at.queue_offset);
+    statement_run(s, &p);
+    s->has_halves = true;
+}
+
 static void story_write(struct sqlite_store *s, const struct change *c)
 {
+    if (c->step->half_changed) half_write(s, c->bundle->order.key, &c->bundle->half);
+    for (unsigned i = 0; i < c->step->n_messages && s->rc == SQLITE_OK; i++) {
+        const struct message *m = &c->step->messages[i];
+        message_write(s, m, m->topic, c->first_message_key + i, c->at_ms);
+    }
     for (unsigned i = 0; i < c->step->n_events && s->rc == SQLITE_OK; i++)
         event_write(s, c, i);
     for (unsigned i = 0; i < c->step->n_traces && s->rc == SQLITE_OK; i++)
@@ -479,6 +517,14 @@ static enum apply_result apply_case(struct sqlite_store *s, const struct change 
     return APPLY_DONE;
 }
 
+static enum apply_result apply_consumed(struct sqlite_store *s, const struct change *c)
+{
+    struct params p = params_of(s, ST_CONSUMED_SET);
+    put_key(&p, c->consumed_key);
+    statement_run(s, &p);
+    return APPLY_DONE;
+}
+
 static enum apply_result change_apply(struct sqlite_store *s, struct change *c, struct arena *a)
 {
     c->created = false;
@@ -492,6 +538,8 @@ static enum apply_result change_apply(struct sqlite_store *s, struct change *c, 
     case CHANGE_CART_PUT: r = apply_cart_put(s, c); break;
     case CHANGE_CART_CLEAR: cart_clear(s, c->cart); break;
     case CHANGE_CASE: r = apply_case(s, c); break;
+    case CHANGE_CONSUMED: r = apply_consumed(s, c); break;
+    case CHANGE_DEAD: message_write(s, &c->dead, TOPIC_DEAD, c->first_message_key, c->at_ms); break;
     case CHANGE_IDEM: break;
     }
     if (r != APPLY_DONE || s->rc != SQLITE_OK) return r;
@@ -549,11 +597,15 @@ static enum batch_end batch_run(struct sqlite_store *s, struct change *changes, 
     s->rc = SQLITE_OK;
     s->n_made = 0;
     if (!run(s, ST_BEGIN)) return BATCH_BEFORE_COMMIT;
+    bool all_done = true;
     for (unsigned i = 0; i < n && s->rc == SQLITE_OK; i++) {
-        if (fenced)
+        if (changes[i].kind == CHANGE_CONSUMED && !all_done)
+            changes[i].result = APPLY_CONFLICT; // something before it was not taken
+        else if (fenced)
             change_apply_fenced(s, &changes[i], a);
         else
             changes[i].result = change_apply(s, &changes[i], a);
+        all_done = all_done && changes[i].result == APPLY_DONE;
     }
     if (s->rc != SQLITE_OK) return BATCH_BEFORE_COMMIT;
     tally_write(s);

@@ -52,12 +52,17 @@ void put_null(struct params *p);
 #define REFUND_COLUMNS                                                                                                 \
     "f.key, f.payment_key, f.state, f.cause, f.owes, f.tries, f.uncertain, f.amount_fen, f.created_ms, "               \
     "f.finished_ms, f.due_ms, f.absents"
-#define SKU_COLUMNS "s.sku, s.title, s.currency, s.price_fen, s.available, s.held, s.sold"
+#define HALF_COLUMNS                                                                                                   \
+    "h.state, h.answer, h.owes, h.n_checks, h.tries, h.due_ms, h.broker, h.commit_log_offset, h.queue_offset"
+#define MESSAGE_COLUMNS "m.topic, m.key, m.at_ms, m.type, m.order_key, m.sequence, m.amount_fen, m.reason"
+#define SKU_COLUMNS     "s.sku, s.title, s.currency, s.price_fen, s.available, s.held, s.sold"
 
 void col_order(struct columns *c, struct order *o);
 void col_order_text(struct columns *c, struct order_text *t);
 void col_payment(struct columns *c, struct payment *p);
 void col_refund(struct columns *c, struct refund *f);
+void col_half(struct columns *c, struct half *h);
+void col_message(struct columns *c, struct message_row *m);
 void col_sku(struct columns *c, struct sku *s);
 
 // The mark of a random string, see mark_index.h.
@@ -140,6 +145,16 @@ bool sqlite_secret_read(sqlite3 *db,
     X(ST_IDEM_ADD, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")                                       \
     X(ST_IDEM_OLD, "SELECT n, scope_a, at_ms FROM idempotency ORDER BY n LIMIT ?")                                     \
     X(ST_IDEM_PURGE, "DELETE FROM idempotency WHERE n <= ?")                                                           \
+    X(ST_HALF, "SELECT " HALF_COLUMNS " FROM halves h WHERE h.order_key = ?")                                          \
+    X(ST_HALF_SET, "INSERT INTO halves VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "                              \
+                   "ON CONFLICT (order_key) DO UPDATE SET state = ?2, answer = ?3, owes = ?4, n_checks = ?5, "         \
+                   "tries = ?6, due_ms = ?7, broker = ?8, commit_log_offset = ?9, queue_offset = ?10")                 \
+    X(ST_HALVES_ANY, "SELECT EXISTS (SELECT 1 FROM halves)")                                                           \
+    X(ST_MESSAGE_ADD, "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                          \
+    X(ST_MESSAGES, "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.topic = ? AND m.key > ? "                       \
+                   "ORDER BY m.key LIMIT ?")                                                                           \
+    X(ST_CONSUMED, "SELECT key FROM consumed WHERE group_name = 'till_cancel'")                                        \
+    X(ST_CONSUMED_SET, "UPDATE consumed SET key = ?1 WHERE group_name = 'till_cancel' AND key < ?1")                   \
     X(ST_TALLY_SET, "UPDATE tally SET last_key = ?, last_ms = ?, placed = ?, awaiting_payment = ?, "                   \
                     "closing = ?, paid = ?, cancelled = ?")
 
@@ -171,6 +186,7 @@ struct sqlite_store {
     struct mark_index idems;   // scope.a -> n
     struct mark_index numbers; // mark of merchant_order_no -> order key
     uint64_t idem_last;        // the largest n given
+    bool has_halves;           // the table has rows, or had: else nobody need look
     struct mark_made *made;    // of the batch at hand
     unsigned n_made;
 };

@@ -21,7 +21,8 @@
     X(RD_ORDERS_BUYER, "SELECT " ORDER_DOC " FROM orders o INDEXED BY orders_buyer " NEWEST_PAYMENT                    \
                        " WHERE o.buyer_mark = ?3 AND o.buyer = ?5 AND o.key < ?1 "                                     \
                        "AND (?2 = 0 OR o.state = ?2) ORDER BY o.key DESC LIMIT ?4")                                    \
-    X(RD_STATES, "SELECT e.key, e.at_ms, e.type, e.state, o.policy FROM events e "                                     \
+    X(RD_STATES, "SELECT e.key, e.at_ms, e.type, e.state, o.policy, "                                                  \
+                 "EXISTS (SELECT 1 FROM halves h WHERE h.order_key = o.key) FROM events e "                            \
                  "JOIN orders o ON o.key = e.order_key "                                                               \
                  "WHERE e.order_key = ? AND e.type <= 5 ORDER BY e.sequence")                                          \
     X(RD_TRACES, "SELECT key, at_ms, kind, channel, method, outcome, fact, answer, n, took_ms, detail "                \
@@ -31,6 +32,8 @@
     X(RD_EVENTS, "SELECT e.key, e.order_key, e.at_ms, e.type, e.sequence, e.state, e.reason, "                         \
                  "e.payment_key, e.refund_key, e.amount_fen, o.currency FROM events e "                                \
                  "LEFT JOIN orders o ON o.key = e.order_key WHERE e.key > ? ORDER BY e.key LIMIT ?")                   \
+    X(RD_MESSAGES, "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.topic = ? AND m.key > ? "                       \
+                   "ORDER BY m.key LIMIT ?")                                                                           \
     X(RD_SKU, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku = ?")                                                    \
     X(RD_SKUS, "SELECT " SKU_COLUMNS " FROM skus s WHERE ?1 = '' OR s.id < (SELECT id FROM skus WHERE sku = ?1) "      \
                "ORDER BY s.id DESC LIMIT ?2")                                                                          \
@@ -134,15 +137,28 @@ static bool read_orders(struct reader *r, const struct order_filter *f, struct o
 // An order passes through each state once, and once more through `paid` when it was reopened.
 #define STATES_MAX 16
 
-static void half_line(struct trace_row *half, const struct trace_row *placed)
+static void half_line(struct trace_row *half, const struct trace_row *at, enum message_answer answer)
 {
-    *half = *placed;
+    *half = *at;
     half->from = half->to = ORDER_STATE_0;
-    half->trace = (struct trace){.kind = TRACE_HALF, .answer = ANSWER_UNKNOWN};
+    half->trace = (struct trace){.kind = TRACE_HALF, .answer = answer};
 }
 
-// The changes of state, as the public events tell them, oldest first. Under two of the policies the order
-// itself is the half message, which went out with the placing.
+// What the half message becomes as the order comes into this state, in the embedded broker, where the order itself is
+// the half message and no trace need be written of it. ANSWER_NONE: nothing.
+static enum message_answer half_answer(enum policy policy, enum order_state from, enum order_state to)
+{
+    bool forward = policy == POLICY_FORWARD;
+    if (policy != POLICY_REVERSE && !forward) return ANSWER_NONE;
+    if (to == ORDER_PLACED) return ANSWER_UNKNOWN;
+    if (to == ORDER_PAID && forward && from != ORDER_CANCELLED) return ANSWER_COMMIT;
+    if (to == ORDER_CANCELLED && forward) return ANSWER_ROLLBACK;
+    if (to == ORDER_CLOSING && !forward) return ANSWER_COMMIT;
+    if (to == ORDER_PAID && (from == ORDER_PLACED || from == ORDER_AWAITING_PAYMENT)) return ANSWER_ROLLBACK;
+    return ANSWER_NONE;
+}
+
+// The changes of state, as the public events tell them, oldest first.
 static bool states_read(struct reader *r, uint64_t order_key, struct trace_row rows[STATES_MAX], unsigned *n)
 {
     struct query q = query_of(r, RD_STATES, NULL);
@@ -154,11 +170,13 @@ static bool states_read(struct reader *r, uint64_t order_key, struct trace_row r
         *row = (struct trace_row){.key = (uint64_t)col_i64(&q.c)};
         row->at_ms = col_i64(&q.c);
         row->trace.kind = TRACE_STATE;
-        bool placed = col_i64(&q.c) == EVENT_ORDER_PLACED;
+        q.c.i++; // the type says no more than the state
         row->from = from;
-        row->to = from = (enum order_state)col_i64(&q.c);
-        enum policy policy = (enum policy)col_i64(&q.c);
-        if (placed && (policy == POLICY_REVERSE || policy == POLICY_FORWARD)) half_line(&rows[(*n)++], row);
+        row->to = (enum order_state)col_i64(&q.c);
+        enum message_answer answer = half_answer((enum policy)col_i64(&q.c), from, row->to);
+        bool is_elsewhere = col_i64(&q.c) != 0;
+        from = row->to;
+        if (answer != ANSWER_NONE && !is_elsewhere) half_line(&rows[(*n)++], row, answer);
     }
     return query_end(&q);
 }
@@ -269,6 +287,19 @@ static bool read_events(struct reader *r, uint64_t after_key, struct event_row *
     return query_end(&q);
 }
 
+static bool read_messages(struct reader *r, enum topic topic, uint64_t after_key, struct message_row *out, unsigned max,
+                          unsigned *n)
+{
+    struct query q = query_of(r, RD_MESSAGES, NULL);
+    put_i64(&q.p, topic);
+    put_key(&q.p, after_key);
+    put_i64(&q.p, max);
+    *n = 0;
+    while (*n < max && query_row(&q))
+        col_message(&q.c, &out[(*n)++]);
+    return query_end(&q);
+}
+
 static bool read_sku(struct reader *r, struct str sku, struct sku *out, bool *found, struct arena *a)
 {
     struct query q = query_of(r, RD_SKU, a);
@@ -336,6 +367,7 @@ static const struct reader_ops OPS = {
     .timeline = read_timeline,
     .refunds = read_refunds,
     .events = read_events,
+    .messages = read_messages,
     .sku = read_sku,
     .skus = read_skus,
     .cart = read_cart,

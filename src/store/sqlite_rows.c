@@ -148,6 +148,33 @@ void col_refund(struct columns *c, struct refund *f)
     f->absents = (uint32_t)col_i64(c);
 }
 
+void col_half(struct columns *c, struct half *h)
+{
+    memset(h, 0, sizeof *h);
+    h->state = (enum half_state)col_i64(c);
+    h->answer = (enum message_answer)col_i64(c);
+    h->owes = (unsigned)col_i64(c);
+    h->n_checks = (uint32_t)col_i64(c);
+    h->tries = (uint32_t)col_i64(c);
+    h->due_ms = col_time(c);
+    struct str broker = col_text(c);
+    if (broker.n < BROKER_NAME_SIZE) memcpy(h->at.broker, broker.p, broker.n);
+    h->at.commit_log_offset = col_i64(c);
+    h->at.queue_offset = col_i64(c);
+}
+
+void col_message(struct columns *c, struct message_row *m)
+{
+    m->message.topic = (enum topic)col_i64(c);
+    m->key = (uint64_t)col_i64(c);
+    m->at_ms = col_i64(c);
+    m->message.type = (enum message_type)col_i64(c);
+    m->message.order_key = (uint64_t)col_i64(c);
+    m->message.sequence = (uint32_t)col_i64(c);
+    m->message.amount_fen = col_i64(c);
+    m->message.reason = (enum cancel_reason)col_i64(c);
+}
+
 void col_sku(struct columns *c, struct sku *s)
 {
     s->sku = col_text(c);

@@ -18,6 +18,11 @@ _Static_assert(PAYMENT_CREATING == 1 && PAYMENT_WAITING == 2 && PAYMENT_CAPTURED
 _Static_assert(REFUND_PENDING == 1 && REFUND_SUCCEEDED == 2 && REFUND_FAILED == 3 && CAUSE_MERCHANT == 0 &&
                    CAUSE_PROVIDER == 4,
                "stored");
+_Static_assert(HALF_UNSENT == 1 && HALF_PENDING == 2 && HALF_ENDED == 3 && ANSWER_COMMIT == 2 && ANSWER_ROLLBACK == 3 &&
+                   TOPIC_CANCEL == 1 && TOPIC_PAID == 2 && TOPIC_EVENTS == 3 && TOPIC_DEAD == 4 &&
+                   MESSAGE_CANCEL == 1 && MESSAGE_CANCELLED == 3 &&
+                   (OWES_HALF | OWES_END | OWES_MAIN | OWES_SECOND) == 15,
+               "stored");
 _Static_assert(STOCK_MAX == INT64_C(1000000000000) && AMOUNT_MAX_FEN == INT64_C(10000000000), "stored");
 
 static const char *const MIGRATIONS[] = {
@@ -191,7 +196,40 @@ static const char *const MIGRATIONS[] = {
     " order_key INTEGER NOT NULL,"
     " answer BLOB"
     ") STRICT;"
-    "INSERT INTO tally VALUES (1, 0, 0, 0, 0, 0, 0, 0);",
+    // The half message of an order at a broker elsewhere, and what that broker must still be told.
+    "CREATE TABLE halves ("
+    " order_key INTEGER PRIMARY KEY CHECK (order_key > 0),"
+    " state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 3),"
+    " answer INTEGER NOT NULL CHECK (answer IN (0, 2, 3)),"
+    " owes INTEGER NOT NULL CHECK (owes BETWEEN 0 AND 15),"
+    " n_checks INTEGER NOT NULL CHECK (n_checks >= 0),"
+    " tries INTEGER NOT NULL CHECK (tries >= 0),"
+    " due_ms INTEGER,"
+    " broker TEXT NOT NULL,"
+    " commit_log_offset INTEGER NOT NULL,"
+    " queue_offset INTEGER NOT NULL,"
+    " CHECK ((owes = 0) = (due_ms IS NULL)),"
+    " CHECK (state <> 2 OR broker <> '')"
+    ") STRICT;"
+    // What the embedded broker delivered. A pending half message has no row here: the order's own is it.
+    "CREATE TABLE messages ("
+    " topic INTEGER NOT NULL CHECK (topic BETWEEN 1 AND 4),"
+    " key INTEGER NOT NULL CHECK (key > 0),"
+    " at_ms INTEGER NOT NULL,"
+    " type INTEGER NOT NULL CHECK (type BETWEEN 1 AND 3),"
+    " order_key INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL CHECK (sequence >= 1),"
+    " amount_fen INTEGER NOT NULL,"
+    " reason INTEGER NOT NULL CHECK (reason BETWEEN 0 AND 4),"
+    " PRIMARY KEY (topic, key)"
+    ") STRICT, WITHOUT ROWID;"
+    // Up to where the groups of the embedded broker have consumed.
+    "CREATE TABLE consumed ("
+    " group_name TEXT PRIMARY KEY,"
+    " key INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO tally VALUES (1, 0, 0, 0, 0, 0, 0, 0);"
+    "INSERT INTO consumed VALUES ('till_cancel', 0);",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof MIGRATIONS / sizeof MIGRATIONS[0]))

@@ -207,7 +207,8 @@ static void the_second_writer_of_a_version_meets_a_conflict(void **state)
                                .bundle = b,
                                .step = &steps[i],
                                .first_event_key = k + 8,
-                               .first_trace_key = k + 24};
+                               .first_trace_key = k + 24,
+                               .first_message_key = k + 40};
     }
     assert_int_equal(apply(c, 2), STORE_DONE);
     assert_int_equal(c[0].result, APPLY_DONE);

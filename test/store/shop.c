@@ -73,6 +73,7 @@ struct placing *shop_prepare(struct shop *shop, enum channel_id channel, const s
         .step = &p->step,
         .first_event_key = key + 8,
         .first_trace_key = key + 16,
+        .first_message_key = key + 30,
         .text = &p->text,
         .lines = p->lines,
         .n_lines = p->n_lines,
@@ -140,6 +141,7 @@ enum apply_result shop_event(struct shop *shop, uint64_t order_key, struct event
         .step = step,
         .first_event_key = key + 8,
         .first_trace_key = key + 24,
+        .first_message_key = key + 40,
     };
     return shop_apply(shop, &c);
 }
