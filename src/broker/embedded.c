@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/embedded.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,8 +24,9 @@ struct embedded {
     struct news_sink sink;
     struct delivery ring[DELIVERIES];
     unsigned head, n;
-    uint64_t last_key; // of the newest in the ring, or consumed
-    bool is_behind;    // the store has newer ones than the ring
+    _Atomic unsigned n_shown; // n, as of the last tick
+    uint64_t last_key;        // of the newest in the ring, or consumed
+    bool is_behind;           // the store has newer ones than the ring
 };
 
 static struct delivery *at(struct embedded *b, unsigned i)
@@ -136,6 +138,7 @@ static int64_t embedded_tick(struct broker *base, int64_t now_ms)
         if (d->again_ms <= now_ms) hand_out(b, d, now_ms);
         if (d->again_ms < next_ms) next_ms = d->again_ms;
     }
+    atomic_store_explicit(&b->n_shown, b->n, memory_order_relaxed);
     return next_ms;
 }
 
@@ -143,6 +146,24 @@ static bool embedded_submit(struct broker *base, const struct send *s, int64_t n
 {
     (void)base, (void)s, (void)now_ms;
     return false; // the core says nothing to a broker that shares its commits
+}
+
+static void embedded_describe(struct broker *base, struct buf *out)
+{
+    struct embedded *b = (struct embedded *)base;
+    json_open(out, '{');
+    json_kz(out, "kind", "embedded");
+    json_ki64(out, "unacknowledged", atomic_load(&b->n_shown));
+    json_close(out, '}');
+}
+
+static void embedded_metrics(struct broker *base, struct buf *out)
+{
+    struct embedded *b = (struct embedded *)base;
+    buf_printf(out,
+               "# HELP till_broker_unacknowledged Messages handed to the cancel receiver and not acknowledged.\n"
+               "# TYPE till_broker_unacknowledged gauge\ntill_broker_unacknowledged %u\n",
+               atomic_load(&b->n_shown));
 }
 
 static void embedded_free(struct broker *base)
@@ -156,6 +177,8 @@ static const struct broker_ops OPS = {
     .committed = embedded_committed,
     .consumes = embedded_consumes,
     .tick = embedded_tick,
+    .describe = embedded_describe,
+    .metrics = embedded_metrics,
     .free = embedded_free,
 };
 
@@ -170,7 +193,7 @@ struct broker *embedded_open(struct store *store, const struct news_sink *sink, 
     b->store = store;
     b->sink = *sink;
     b->is_behind = true; // the first tick hands out what was not consumed before the start
-    if (store->ops->consumed(store, &b->last_key)) return &b->base;
+    if (store->ops->consumed(store, CONSUMER_CANCEL, &b->last_key)) return &b->base;
     (void)snprintf(why, 160, "cannot read what was consumed");
     free(b);
     return NULL;

@@ -571,6 +571,7 @@ static void on_place(struct run *r)
         order_move(r, ORDER_AWAITING_PAYMENT); // its code is Till's own page: nothing is asked of a provider
     else
         payment_add(r, r->o->channel);
+    assert(r->next_key < r->e->fresh_key - 1 + KEY_OF_MAIN);
 }
 
 static void check_back(struct run *r)

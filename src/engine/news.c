@@ -58,6 +58,11 @@ bool engine_post_overdue(struct engine *e, uint64_t order_key)
     return post(e, &(struct broker_news){.order_key = order_key}, true);
 }
 
+unsigned engine_news_backlog(const struct engine *e)
+{
+    return atomic_load(&e->news_backlog);
+}
+
 void news_take(struct engine *e)
 {
     if (!e->in_news.first) return;
@@ -122,7 +127,8 @@ static struct event event_of(const struct broker_news *n)
     switch (n->kind) {
     case BROKER_SENT: return (struct event){.kind = EV_SENT, .sent = {n->sent.kind, n->sent.outcome, n->sent.at}};
     case BROKER_CHECK: return (struct event){.kind = EV_CHECKBACK, .checkback = {n->checkback.at, n->checkback.n}};
-    case BROKER_RECEIVED: break;
+    case BROKER_RECEIVED:
+    case BROKER_PUBLISHED: break;
     }
     return (struct event){.kind = EV_RECEIVED};
 }
@@ -136,6 +142,12 @@ void news_decide(struct engine *e, struct item *it)
     if (is_received) count(&e->stats.received);
     if (is_received && e->o.rules.broker == BROKER_EMBEDDED && node->n.received.n_times > DELIVERIES_MAX) {
         decide_dead(e, it);
+        return;
+    }
+    if (!node->is_sweep && node->n.kind == BROKER_PUBLISHED) {
+        struct change *c = change_make(e, it, CHANGE_CONSUMED);
+        c->consumer = CONSUMER_OUTBOX;
+        c->consumed_key = node->n.published_key;
         return;
     }
     if (!it->bundle) {
@@ -163,7 +175,10 @@ void news_consume(struct engine *e, unsigned *n)
     }
     if (n_receipts == 0) return;
     e->changes[*n] = (struct change){
-        .kind = CHANGE_CONSUMED, .at_ms = e->now_ms, .consumed_key = b->ops->consumes(b, receipts, n_receipts)};
+        .kind = CHANGE_CONSUMED,
+        .at_ms = e->now_ms,
+        .consumer = CONSUMER_CANCEL,
+        .consumed_key = b->ops->consumes(b, receipts, n_receipts)};
     ++*n;
 }
 

@@ -373,6 +373,12 @@ static void route_events(struct route *rt)
         feed_poll(rt->w, rt->x);
 }
 
+static void route_messages(struct route *rt)
+{
+    if (rt->x->method != HTTP_GET) return wrong_method(rt->x, "GET");
+    if (may(rt, SCOPE_READ)) read_messages(rt->w, rt->x);
+}
+
 static void route_v1(struct route *rt)
 {
     if (is(rt, 1, "skus")) return route_sku(rt);
@@ -380,6 +386,7 @@ static void route_v1(struct route *rt)
     if (is(rt, 1, "orders") && rt->n == 2) return route_orders(rt);
     if (is(rt, 1, "orders")) return route_order(rt);
     if (is(rt, 1, "events")) return route_events(rt);
+    if (is(rt, 1, "messages") && rt->n == 2) return route_messages(rt);
     not_found(rt->x);
 }
 

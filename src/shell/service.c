@@ -34,8 +34,8 @@ struct service {
     struct shell shell;
     struct sqlite_options sqlite;
     struct store *store;
+    struct reader *sweep_reader;
     struct caller *caller;
-    struct broker *broker;
     struct sandbox *sandbox;
     pthread_t engine_thread;
     bool engine_runs;
@@ -277,8 +277,8 @@ static void post_news(void *ctx, const struct broker_news *n)
 static bool open_broker(struct service *s)
 {
     char why[160];
-    s->broker = embedded_open(s->store, &(struct news_sink){post_news, s}, why);
-    return s->broker || fail(s, "broker: %s", why);
+    s->shell.broker = embedded_open(s->store, &(struct news_sink){post_news, s}, why);
+    return s->shell.broker || fail(s, "broker: %s", why);
 }
 
 static bool open_engine(struct service *s)
@@ -287,7 +287,7 @@ static bool open_engine(struct service *s)
     struct engine_options o = {
         .store = s->store,
         .rules = rules_of(s->config),
-        .broker = s->broker,
+        .broker = s->shell.broker,
         .reply_wait_ms = REPLY_WAIT_MS,
         .ctx = &s->shell,
         .reply = api_engine_reply,
@@ -369,6 +369,15 @@ static bool open_workers(struct service *s)
     return true;
 }
 
+static bool open_sweep(struct service *s)
+{
+    char why[200];
+    s->sweep_reader = sqlite_reader_open(&s->sqlite, why);
+    if (!s->sweep_reader) return fail(s, "store: %s", why);
+    s->shell.sweep = sweep_new(&s->shell, s->config->sweep.cron, s->sweep_reader, why);
+    return s->shell.sweep || fail(s, "%s", why);
+}
+
 static bool open_auth(struct service *s)
 {
     char why[200];
@@ -383,6 +392,7 @@ static bool start_threads(struct service *s)
 {
     if (pthread_create(&s->engine_thread, NULL, run_engine, s) != 0) return fail(s, "cannot start the engine's thread");
     s->engine_runs = true;
+    if (!sweep_start(s->shell.sweep)) return fail(s, "cannot start the sweep's thread");
     if (s->sandbox && !sandbox_start(s->sandbox)) return fail(s, "cannot start the sandbox's threads");
     if (!http_server_start(s->shell.http)) return fail(s, "cannot start the HTTP workers");
     atomic_store(&s->shell.is_ready, true);
@@ -400,7 +410,7 @@ static bool open_all(struct service *s)
     if (!config_check(s->config, s->why)) return false;
     if (s->o->test_clock && !s->o->is_dev && !open_test_clock(s)) return false;
     return open_auth(s) && open_http(s) && open_store(s) && open_workers(s) && fill_catalogue(s) && open_channels(s) &&
-           open_broker(s) && open_engine(s) && start_threads(s);
+           open_broker(s) && open_sweep(s) && open_engine(s) && start_threads(s);
 }
 
 static void end_listeners(struct shell *sh)
@@ -419,6 +429,8 @@ static void close_all(struct service *s)
         end_listeners(sh);
         http_server_stop(sh->http, STOP_GRACE_MS);
     }
+    sweep_free(sh->sweep);
+    if (s->sweep_reader) s->sweep_reader->ops->close(s->sweep_reader);
     test_clock_free(sh->test_clock);
     if (s->sandbox && s->engine_runs) sandbox_stop(s->sandbox);
     if (s->engine_runs) {
@@ -430,7 +442,7 @@ static void close_all(struct service *s)
     for (unsigned c = 0; c < N_CHANNELS; c++)
         if (sh->channels[c]) sh->channels[c]->ops->free(sh->channels[c]);
     if (s->caller) caller_free(s->caller);
-    if (s->broker) s->broker->ops->free(s->broker);
+    if (sh->broker) sh->broker->ops->free(sh->broker);
     engine_free(sh->engine);
     api_forget(sh);
     http_server_free(sh->http);

@@ -12,6 +12,7 @@
 #include "shell/auth.h"
 
 struct sandbox;
+struct sweep;
 struct test_clock;
 struct worker;
 
@@ -24,6 +25,9 @@ struct shell {
     enum policy policy;
     bool is_dev; // shop page, demo catalogue
     struct channel *channels[N_CHANNELS];
+    enum broker_kind broker_kind;
+    struct broker *broker;
+    struct sweep *sweep;
     struct engine *engine;
     struct http_server *http;
     struct auth *auth;
@@ -111,6 +115,16 @@ void read_cart(struct worker *w, struct http_exchange *x, struct str cart);
 void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_metrics(struct worker *w, struct http_exchange *x);
 void read_ready(struct worker *w, struct http_exchange *x);
+
+// --- messages.c
+void read_messages(struct worker *w, struct http_exchange *x);
+
+// --- sweep.c
+struct sweep *sweep_new(struct shell *s, const char *cron, struct reader *reader, char why[200]); // reader: borrowed
+bool sweep_start(struct sweep *w);
+void sweep_free(struct sweep *w);                      // ends its thread first; NULL allowed
+void sweep_describe(struct sweep *w, struct buf *out); // a JSON object
+void sweep_metrics(struct sweep *w, struct buf *out);
 
 // --- feed.c: events by long poll and as a stream; the payment page's own stream
 struct feed *feed_new(struct worker *w);

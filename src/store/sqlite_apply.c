@@ -520,6 +520,7 @@ static enum apply_result apply_case(struct sqlite_store *s, const struct change 
 static enum apply_result apply_consumed(struct sqlite_store *s, const struct change *c)
 {
     struct params p = params_of(s, ST_CONSUMED_SET);
+    put_i64(&p, c->consumer);
     put_key(&p, c->consumed_key);
     statement_run(s, &p);
     return APPLY_DONE;
@@ -599,7 +600,7 @@ static enum batch_end batch_run(struct sqlite_store *s, struct change *changes, 
     if (!run(s, ST_BEGIN)) return BATCH_BEFORE_COMMIT;
     bool all_done = true;
     for (unsigned i = 0; i < n && s->rc == SQLITE_OK; i++) {
-        if (changes[i].kind == CHANGE_CONSUMED && !all_done)
+        if (changes[i].kind == CHANGE_CONSUMED && changes[i].consumer == CONSUMER_CANCEL && !all_done)
             changes[i].result = APPLY_CONFLICT; // something before it was not taken
         else if (fenced)
             change_apply_fenced(s, &changes[i], a);
