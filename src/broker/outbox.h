@@ -2,7 +2,8 @@
 // The outbox: publishes every public event to till_order_events, from the store's event table, in order per order.
 //
 // The table is the queue: while the cluster is away it grows, and nothing grows here. An event is passed only when the
-// broker has it durably; what was published is told as news and remembered, so a start publishes a little twice at most.
+// broker has it durably; what was published is told as news and remembered, so a start publishes a little twice at
+// most.
 #ifndef TILL_BROKER_OUTBOX_H
 #define TILL_BROKER_OUTBOX_H
 

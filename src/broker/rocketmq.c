@@ -34,8 +34,8 @@ struct under_way {
     struct broker_news news;
 };
 
-// --- Names. A half message's unique key is its order's key and a keyed hash of it: another producer's half messages, in
-// our group or with our KEYS, are told from ours by it.
+// --- Names. A half message's unique key is its order's key and a keyed hash of it: another producer's half messages,
+// in our group or with our KEYS, are told from ours by it.
 
 static uint64_t half_mark(const struct rocketmq *b, uint64_t order_key)
 {
@@ -286,7 +286,6 @@ static void rocketmq_free(struct broker *base)
     pthread_mutex_destroy(&b->lock);
     free(b);
 }
-
 
 // "rocketmq://a:1;b:2?group=till" into servers and group.
 static void url_split(const char *url, struct str *servers, struct str *group)

@@ -11,8 +11,8 @@
 #include "port/store.h"
 
 struct rocketmq_options {
-    const char *url;             // rocketmq://host:port[;host:port][?group=G], checked already; group is till by default
-    const char *access_key;      // "": no ACL
+    const char *url;        // rocketmq://host:port[;host:port][?group=G], checked already; group is till by default
+    const char *access_key; // "": no ACL
     const char *secret_key_file; // "": no ACL
     bool tls;
     const char *ca_file; // NULL: the system's authorities

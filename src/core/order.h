@@ -262,8 +262,8 @@ struct answer {
 enum send_kind { SEND_HALF, SEND_END, SEND_MAIN, SEND_SECOND };
 
 #define EVENT_FRESH_KEYS 4
-// The keys an order's placing takes: its own, its first attempt's right behind it, and two more that number its messages
-// at a broker elsewhere, so that one sent again, or by another way, is known again.
+// The keys an order's placing takes: its own, its first attempt's right behind it, and two more that number its
+// messages at a broker elsewhere, so that one sent again, or by another way, is known again.
 #define KEY_OF_MAIN   3 // order key + this
 #define KEY_OF_SECOND 4
 struct event {

@@ -174,11 +174,10 @@ void news_consume(struct engine *e, unsigned *n)
             receipts[n_receipts++] = it->news->n.received.receipt;
     }
     if (n_receipts == 0) return;
-    e->changes[*n] = (struct change){
-        .kind = CHANGE_CONSUMED,
-        .at_ms = e->now_ms,
-        .consumer = CONSUMER_CANCEL,
-        .consumed_key = b->ops->consumes(b, receipts, n_receipts)};
+    e->changes[*n] = (struct change){.kind = CHANGE_CONSUMED,
+                                     .at_ms = e->now_ms,
+                                     .consumer = CONSUMER_CANCEL,
+                                     .consumed_key = b->ops->consumes(b, receipts, n_receipts)};
     ++*n;
 }
 

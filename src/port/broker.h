@@ -19,9 +19,9 @@
 struct broker;
 
 enum broker_news_kind {
-    BROKER_SENT,     // a submit's outcome
-    BROKER_CHECK,    // it asks about a half message of ours; saying nothing means UNKNOWN
-    BROKER_RECEIVED, // order.cancel for the cancel receiver: to be acknowledged once what it brings is durable
+    BROKER_SENT,      // a submit's outcome
+    BROKER_CHECK,     // it asks about a half message of ours; saying nothing means UNKNOWN
+    BROKER_RECEIVED,  // order.cancel for the cancel receiver: to be acknowledged once what it brings is durable
     BROKER_PUBLISHED, // public events up to `published_key` are durable over there (order_key is 0)
 };
 

@@ -153,8 +153,8 @@ bool sqlite_secret_read(sqlite3 *db,
     X(ST_MESSAGE_ADD, "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                          \
     X(ST_MESSAGES, "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.topic = ? AND m.key > ? "                       \
                    "ORDER BY m.key LIMIT ?")                                                                           \
-    X(ST_CONSUMED, "SELECT key FROM consumed WHERE consumer = ?")                                        \
-    X(ST_CONSUMED_SET, "UPDATE consumed SET key = ?2 WHERE consumer = ?1 AND key < ?2")                   \
+    X(ST_CONSUMED, "SELECT key FROM consumed WHERE consumer = ?")                                                      \
+    X(ST_CONSUMED_SET, "UPDATE consumed SET key = ?2 WHERE consumer = ?1 AND key < ?2")                                \
     X(ST_TALLY_SET, "UPDATE tally SET last_key = ?, last_ms = ?, placed = ?, awaiting_payment = ?, "                   \
                     "closing = ?, paid = ?, cancelled = ?")
 

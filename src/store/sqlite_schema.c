@@ -21,8 +21,8 @@ _Static_assert(REFUND_PENDING == 1 && REFUND_SUCCEEDED == 2 && REFUND_FAILED == 
 _Static_assert(HALF_UNSENT == 1 && HALF_PENDING == 2 && HALF_ENDED == 3 && ANSWER_COMMIT == 2 && ANSWER_ROLLBACK == 3 &&
                    TOPIC_CANCEL == 1 && TOPIC_PAID == 2 && TOPIC_EVENTS == 3 && TOPIC_DEAD == 4 &&
                    MESSAGE_CANCEL == 1 && MESSAGE_CANCELLED == 3 &&
-                   (OWES_HALF | OWES_END | OWES_MAIN | OWES_SECOND) == 15 &&
-                   CONSUMER_CANCEL == 0 && CONSUMER_OUTBOX == 1,
+                   (OWES_HALF | OWES_END | OWES_MAIN | OWES_SECOND) == 15 && CONSUMER_CANCEL == 0 &&
+                   CONSUMER_OUTBOX == 1,
                "stored");
 _Static_assert(STOCK_MAX == INT64_C(1000000000000) && AMOUNT_MAX_FEN == INT64_C(10000000000), "stored");
 
