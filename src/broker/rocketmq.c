@@ -141,6 +141,8 @@ static bool rocketmq_submit(struct broker *base, const struct send *s, int64_t n
 {
     struct rocketmq *b = (struct rocketmq *)base;
     (void)now_ms;
+    char state[160];
+    if (!rmq_state(b->client, state)) return false; // nobody is there: the row goes on owing
     struct under_way *u = calloc(1, sizeof *u);
     if (!u) return false;
     u->b = b;
