@@ -77,7 +77,7 @@ extern const struct cron_zone CRON_UTC;
 // ten minutes means every ten minutes (Quartz passes over the first of the two hours); one of chosen hours is due once,
 // the second time, as Quartz does.
 //
-// Looks at each month until the answer or the end of 2099 once, at most, and at each shift.
+// Work: for each shift after after_ms until the answer, at most two walks over the months since 1970 (1560 until 2099).
 int64_t cron_next_ms(const struct cron *c, int64_t after_ms, const struct cron_zone *zone);
 
 #endif
