@@ -157,7 +157,6 @@ void messages_moved(struct run *r, enum order_state from)
 {
     enum order_state to = r->o->state;
     bool forward = r->o->policy == POLICY_FORWARD;
-    unsigned n_kept = r->out->n_messages;
     bool decides = true;
     if (to == ORDER_CLOSING && !forward)
         main_decide(r, true);
@@ -169,7 +168,8 @@ void messages_moved(struct run *r, enum order_state from)
         main_decide(r, false), second_tell(r);
     else
         decides = false;
-    if (decides && n_kept == r->out->n_messages && r->b->half.owes) half_say(r);
+    bool has_row = r->rules->broker == BROKER_REMOTE && r->b->half.state != HALF_NONE;
+    if (decides && has_row) half_say(r);
 }
 
 bool messages_delay_closing(const struct run *r)

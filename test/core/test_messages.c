@@ -363,6 +363,21 @@ static void a_half_that_is_acknowledged_after_the_decision_is_rolled_back(void *
     half_owes_nothing(&d, HALF_ENDED);
 }
 
+// A paid order of reverse has nothing to say; its row must be written all the same, or the half would be opened again.
+static void a_half_that_is_not_needed_any_more_is_no_longer_owed(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_unheard(&d, POLICY_REVERSE);
+    paid_now(&d);
+    assert_true(d.out.half_changed);
+    assert_int_equal(d.out.n_sends, 0);
+    half_owes_nothing(&d, HALF_UNSENT);
+    assert_true(d.b.order.due_ms == TIME_NEVER);
+    desk_checkback(&d, copy_at(2), 1);
+    ENDED_WITH(&d, ANSWER_ROLLBACK, 2);
+}
+
 static void a_check_back_says_that_the_half_is_there(void **state)
 {
     (void)state;
@@ -644,6 +659,7 @@ int main(void)
         cmocka_unit_test(a_refusal_of_an_older_copy_says_nothing_of_the_newest),
         cmocka_unit_test(a_half_that_was_not_acknowledged_is_not_waited_for),
         cmocka_unit_test(a_half_that_is_acknowledged_after_the_decision_is_rolled_back),
+        cmocka_unit_test(a_half_that_is_not_needed_any_more_is_no_longer_owed),
         cmocka_unit_test(a_check_back_says_that_the_half_is_there),
         cmocka_unit_test(a_copy_that_is_asked_about_after_its_end_is_rolled_back_and_nobody_waits),
         cmocka_unit_test(a_policy_without_a_half_message_answers_no_check_back),
