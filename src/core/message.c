@@ -112,11 +112,12 @@ static void half_rest(struct run *r)
 }
 
 // A half message that may be there and is not known to be is not waited for: what must be delivered goes plainly, and
-// the half message is rolled back should it turn up.
+// the half message is rolled back should it turn up. So it is when it was decided before: a rollback that may be on its
+// way stays one, for nobody could tell which of two answers the broker heard.
 static void half_decide(struct run *r, bool commit)
 {
     struct half *h = &r->b->half;
-    if (h->state == HALF_PENDING) {
+    if (h->state == HALF_PENDING && h->answer == ANSWER_NONE) {
         h->answer = commit ? ANSWER_COMMIT : ANSWER_ROLLBACK;
         h->owes |= OWES_END;
     } else {

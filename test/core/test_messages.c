@@ -233,6 +233,26 @@ static void an_order_reopened_under_forward_is_told_plainly(void **state)
     }
 }
 
+// Else the word that the rollback was heard would be taken for the commit's, and order.paid be lost.
+static void a_rollback_that_is_still_on_its_way_stays_one_when_the_order_is_reopened(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_pending(&d, POLICY_FORWARD);
+    d.rules.late_payment = LATE_REOPEN;
+    cancelled_by_time(&d);
+    ENDED_WITH(&d, ANSWER_ROLLBACK, 1);
+    paid_now(&d);
+    ORDER_IS(&d, ORDER_PAID);
+    assert_int_equal(d.b.half.answer, ANSWER_ROLLBACK);
+    assert_int_equal(sends_of(&d, SEND_MAIN), 1);
+    desk_sent(&d, SEND_END, OUTCOME_DONE, copy_at(1));
+    assert_true(d.b.half.owes & OWES_MAIN);
+    desk_sent(&d, SEND_MAIN, OUTCOME_DONE, copy_at(0));
+    desk_sent(&d, SEND_SECOND, OUTCOME_DONE, copy_at(0));
+    half_owes_nothing(&d, HALF_ENDED);
+}
+
 // --- Said until it is heard
 
 static void what_is_not_acknowledged_is_said_again(void **state)
@@ -652,6 +672,7 @@ int main(void)
         cmocka_unit_test(reverse_commits_when_closing_begins_and_rolls_back_when_paid),
         cmocka_unit_test(forward_rolls_back_and_tells_the_cancellation_by_a_second_message),
         cmocka_unit_test(an_order_reopened_under_forward_is_told_plainly),
+        cmocka_unit_test(a_rollback_that_is_still_on_its_way_stays_one_when_the_order_is_reopened),
         cmocka_unit_test(what_is_not_acknowledged_is_said_again),
         cmocka_unit_test(an_unknown_end_is_neither_done_nor_refused),
         cmocka_unit_test(what_was_told_is_not_told_again_by_a_late_word),
