@@ -185,10 +185,18 @@ void messages_due(struct run *r)
 
 // --- What the broker says
 
-static void half_is_there(struct run *r, const struct half_at *at)
+// Of one broker the offsets grow; another's say nothing about it.
+static bool is_older(const struct half_at *at, const struct half_at *than)
+{
+    return memcmp(at->broker, than->broker, BROKER_NAME_SIZE) == 0 && at->commit_log_offset < than->commit_log_offset;
+}
+
+static void half_is_there(struct run *r, const struct half_at *at, uint32_t n_checks)
 {
     struct half *h = &r->b->half;
+    if (h->state == HALF_PENDING && is_older(at, &h->at)) return;
     h->at = *at;
+    h->n_checks = n_checks;
     if (h->state == HALF_PENDING) return;
     h->state = HALF_PENDING;
     h->owes &= ~OWES_HALF;
@@ -199,7 +207,7 @@ static void on_half_sent(struct run *r, enum outcome outcome)
 {
     struct half *h = &r->b->half;
     if (outcome != OUTCOME_DONE || h->state != HALF_UNSENT) return;
-    half_is_there(r, &r->e->sent.at);
+    half_is_there(r, &r->e->sent.at, 0);
     step_trace(r, TRACE_HALF)->answer = ANSWER_UNKNOWN;
     if (h->owes & OWES_END)
         half_say(r);
@@ -278,8 +286,7 @@ bool half_checked(struct run *r)
         tell_checkback(r, ANSWER_ROLLBACK);
         return false;
     }
-    half_is_there(r, &r->e->checkback.at);
-    h->n_checks = r->e->checkback.n;
+    half_is_there(r, &r->e->checkback.at, r->e->checkback.n);
     if (h->owes & OWES_END) {
         tell_checkback(r, h->answer);
         half_say(r);

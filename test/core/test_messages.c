@@ -413,6 +413,35 @@ static void a_check_back_says_that_the_half_is_there(void **state)
 
 // --- Check-backs
 
+static void the_newest_copy_is_the_one_that_is_ended(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_pending(&d, POLICY_REVERSE);
+    desk_checkback(&d, copy_at(5), 2);
+    desk_checkback(&d, copy_at(3), 1); // it was delayed
+    assert_int_equal(d.b.half.at.queue_offset, 5);
+    assert_int_equal(d.b.half.n_checks, 2);
+    struct half_at other = {"broker-b", 7, 0}; // it lives elsewhere now, and offsets there are others
+    desk_checkback(&d, other, 3);
+    desk_cancel(&d, REASON_BUYER);
+    assert_string_equal(send_of(&d, SEND_END)->at.broker, "broker-b");
+    desk_checkback(&d, copy_at(0), 4); // back again, with smaller ones
+    assert_string_equal(send_of(&d, SEND_END)->at.broker, "broker-a");
+}
+
+static void a_check_back_of_an_older_copy_is_answered_by_the_end_of_the_newest(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_pending(&d, POLICY_REVERSE);
+    desk_checkback(&d, copy_at(5), 2);
+    desk_cancel(&d, REASON_BUYER);
+    desk_checkback(&d, copy_at(3), 1);
+    assert_int_equal(half_answer(&d), ANSWER_COMMIT);
+    ENDED_WITH(&d, ANSWER_COMMIT, 5);
+}
+
 static void a_copy_that_is_asked_about_after_its_end_is_rolled_back_and_nobody_waits(void **state)
 {
     (void)state;
@@ -682,6 +711,8 @@ int main(void)
         cmocka_unit_test(a_half_that_is_acknowledged_after_the_decision_is_rolled_back),
         cmocka_unit_test(a_half_that_is_not_needed_any_more_is_no_longer_owed),
         cmocka_unit_test(a_check_back_says_that_the_half_is_there),
+        cmocka_unit_test(the_newest_copy_is_the_one_that_is_ended),
+        cmocka_unit_test(a_check_back_of_an_older_copy_is_answered_by_the_end_of_the_newest),
         cmocka_unit_test(a_copy_that_is_asked_about_after_its_end_is_rolled_back_and_nobody_waits),
         cmocka_unit_test(a_policy_without_a_half_message_answers_no_check_back),
         cmocka_unit_test(forward_that_is_closing_is_undecided_and_asks_nothing),
