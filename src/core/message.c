@@ -148,10 +148,13 @@ static void main_decide(struct run *r, bool commit)
 
 static void second_tell(struct run *r)
 {
-    if (r->rules->broker == BROKER_EMBEDDED)
+    struct half *h = &r->b->half;
+    if (r->rules->broker == BROKER_EMBEDDED) {
         message_keep(r, message_second(r->o));
-    else
-        r->b->half.owes |= OWES_SECOND;
+        return;
+    }
+    if (h->state == HALF_NONE) *h = (struct half){.state = HALF_ENDED, .answer = ANSWER_ROLLBACK};
+    h->owes |= OWES_SECOND;
 }
 
 void messages_moved(struct run *r, enum order_state from)

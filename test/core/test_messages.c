@@ -672,6 +672,26 @@ static void the_sweep_says_again_what_the_broker_did_not_hear(void **state)
 
 // --- Another broker than the order was placed under
 
+static void an_order_placed_under_the_embedded_broker_ends_under_another(void **state)
+{
+    (void)state;
+    for (enum policy p = POLICY_DELAY; p <= POLICY_FORWARD; p++) {
+        struct desk d;
+        desk_policy(&d, BROKER_EMBEDDED, p);
+        desk_place(&d, CHANNEL_ALIPAY, WINDOW_MS);
+        desk_code(&d, 0);
+        d.rules.broker = BROKER_REMOTE;
+        desk_check(&d); // the own check is another's now
+        cancelled_now(&d);
+        enum send_kind kind = p == POLICY_FORWARD ? SEND_SECOND : SEND_MAIN;
+        assert_int_equal(d.b.half.state, HALF_ENDED); // a row that owes is a row
+        desk_due_at(&d, d.b.half.due_ms);
+        assert_int_equal(d.out.n_sends, 1);
+        desk_sent(&d, kind, OUTCOME_DONE, copy_at(0));
+        half_owes_nothing(&d, HALF_ENDED);
+    }
+}
+
 static void the_lists_have_their_names(void **state)
 {
     (void)state;
@@ -726,6 +746,7 @@ int main(void)
         cmocka_unit_test(attempts_that_stay_watched_after_the_deadline_wait_for_it_too),
         cmocka_unit_test(the_sweep_does_what_is_overdue_and_nothing_else),
         cmocka_unit_test(the_sweep_says_again_what_the_broker_did_not_hear),
+        cmocka_unit_test(an_order_placed_under_the_embedded_broker_ends_under_another),
         cmocka_unit_test(the_lists_have_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
