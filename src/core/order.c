@@ -665,6 +665,7 @@ static void on_sweep(struct run *r)
     if (r->now_ms < r->o->due_ms) return;
     step_say(step_trace(r, TRACE_SWEEP), STR("overdue"), STR(""));
     on_due(r);
+    order_keep_payable(r);
 }
 
 static void on_cancel(struct run *r)

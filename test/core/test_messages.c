@@ -659,6 +659,19 @@ static void the_sweep_does_what_is_overdue_and_nothing_else(void **state)
     assert_true(nothing_happened(&d));
 }
 
+static void a_code_that_the_sweep_finds_dead_is_followed_by_another(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    desk_place(&d, CHANNEL_ALIPAY, 3 * HOUR_MS);
+    desk_code(&d, 0);
+    d.now_ms = d.b.payment[0].expires_ms;
+    desk_sweep(&d);
+    PAYMENT_IS(&d, 0, PAYMENT_CLOSING);
+    assert_true(can_be_paid(&d));
+}
+
 static void the_sweep_says_again_what_the_broker_did_not_hear(void **state)
 {
     (void)state;
@@ -745,6 +758,7 @@ int main(void)
         cmocka_unit_test(a_paid_order_takes_order_cancel_and_stays_paid),
         cmocka_unit_test(attempts_that_stay_watched_after_the_deadline_wait_for_it_too),
         cmocka_unit_test(the_sweep_does_what_is_overdue_and_nothing_else),
+        cmocka_unit_test(a_code_that_the_sweep_finds_dead_is_followed_by_another),
         cmocka_unit_test(the_sweep_says_again_what_the_broker_did_not_hear),
         cmocka_unit_test(an_order_placed_under_the_embedded_broker_ends_under_another),
         cmocka_unit_test(the_lists_have_their_names),
