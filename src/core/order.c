@@ -618,11 +618,9 @@ static void on_checkback(struct run *r)
 {
     const struct checkback *c = &r->rules->checkback;
     if (!half_checked(r)) return;
-    int64_t ahead_ms = c->schedule == SCHEDULE_FIXED ? INT64_MAX / 4 : c->interval_ms / 2;
-    if (order_is_payable(r->o) && r->o->check_ms != TIME_NEVER && r->now_ms + ahead_ms >= r->o->check_ms)
-        check_back(r); // the provider's answer says what the check-back's is
-    else
-        step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+    bool asks = c->schedule == SCHEDULE_FIXED || r->o->check_ms - c->interval_ms / 2 <= r->now_ms;
+    if (asks && order_is_payable(r->o)) check_back(r); // the provider's answer says what the check-back's is
+    if (r->out->n_calls == 0) step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
 }
 
 // The window is over, says the message: the attempts that waited for it are asked about.

@@ -493,6 +493,51 @@ static void forward_that_is_closing_is_undecided_and_asks_nothing(void **state)
     ENDED_WITH(&d, ANSWER_ROLLBACK, 2);
 }
 
+static void under_the_fixed_schedule_each_check_back_asks_the_provider(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_pending(&d, POLICY_REVERSE);
+    for (unsigned n = 1; n <= 3; n++) {
+        d.now_ms += 7 * SECOND_MS;
+        desk_checkback(&d, copy_at(n + 1), n);
+        CALLED(&d, CALL_QUERY);
+        assert_false(call_of(&d, CALL_QUERY)->on_demand);
+        assert_int_equal(half_answer(&d), ANSWER_NONE); // the provider's answer says it
+        desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+        assert_int_equal(half_answer(&d), ANSWER_UNKNOWN);
+        assert_int_equal(d.b.order.n_checks, n);
+    }
+    d.now_ms = d.b.order.expires_ms - 10 * SECOND_MS; // no check of our own fits in any more
+    desk_checkback(&d, copy_at(8), 7);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+    assert_true(d.b.order.check_ms == TIME_NEVER);
+    d.now_ms += SECOND_MS;
+    desk_checkback(&d, copy_at(9), 8);
+    CALLED(&d, CALL_QUERY);
+}
+
+static void a_check_back_without_a_code_to_ask_about_is_answered_unknown(void **state)
+{
+    (void)state;
+    for (enum schedule s = SCHEDULE_FIXED; s <= SCHEDULE_ADAPTIVE; s++) {
+        struct desk d;
+        desk_policy(&d, BROKER_REMOTE, POLICY_REVERSE);
+        d.rules.checkback.schedule = s;
+        desk_place(&d, CHANNEL_ALIPAY, WINDOW_MS);
+        desk_checkback(&d, copy_at(1), 1);
+        assert_int_equal(d.out.n_calls, 0);
+        assert_int_equal(half_answer(&d), ANSWER_UNKNOWN);
+        half_owes_nothing(&d, HALF_PENDING);
+        desk_code(&d, 0);
+        desk_notice(&d, 0, FACT_PAID, PRICE_FEN + 1); // the wrong amount: another code is in the making
+        d.now_ms = d.b.order.check_ms;
+        desk_checkback(&d, copy_at(2), 2);
+        assert_int_equal(d.out.n_calls, 0);
+        assert_int_equal(half_answer(&d), ANSWER_UNKNOWN);
+    }
+}
+
 static void the_adaptive_schedule_asks_when_a_check_is_due(void **state)
 {
     (void)state;
@@ -749,6 +794,8 @@ int main(void)
         cmocka_unit_test(a_copy_that_is_asked_about_after_its_end_is_rolled_back_and_nobody_waits),
         cmocka_unit_test(a_policy_without_a_half_message_answers_no_check_back),
         cmocka_unit_test(forward_that_is_closing_is_undecided_and_asks_nothing),
+        cmocka_unit_test(under_the_fixed_schedule_each_check_back_asks_the_provider),
+        cmocka_unit_test(a_check_back_without_a_code_to_ask_about_is_answered_unknown),
         cmocka_unit_test(the_adaptive_schedule_asks_when_a_check_is_due),
         cmocka_unit_test(where_the_broker_does_not_ask_the_engine_does_half_an_interval_later),
         cmocka_unit_test(closing_waits_for_order_cancel_to_come_round),
