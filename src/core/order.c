@@ -623,6 +623,13 @@ static void on_checkback(struct run *r)
     if (r->out->n_calls == 0) step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
 }
 
+// Not asked about yet, and not put off until its code is dead.
+static bool payment_waits_for_message(const struct run *r, const struct payment *p)
+{
+    return p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms &&
+           p->due_ms <= r->o->closing_ms + r->rules->cancel_wait_ms;
+}
+
 // The window is over, says the message: the attempts that waited for it are asked about.
 static void on_received(struct run *r)
 {
@@ -630,8 +637,7 @@ static void on_received(struct run *r)
     if (order_is_payable(r->o) && r->now_ms >= r->o->expires_ms) order_close(r, REASON_TIMEOUT);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms)
-            ask(r, p, CALL_QUERY);
+        if (payment_waits_for_message(r, p)) ask(r, p, CALL_QUERY);
     }
 }
 

@@ -638,6 +638,22 @@ static void who_does_not_wait_closes_at_once(void **state)
     }
 }
 
+// Its code may be scanned yet and is asked about when it is dead: a message that comes twice changes nothing of that.
+static void order_cancel_that_comes_twice_does_not_ask_before_the_code_is_dead(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_policy(&d, BROKER_EMBEDDED, POLICY_REVERSE);
+    desk_place(&d, CHANNEL_ALIPAY, WINDOW_MS);
+    desk_code(&d, 0);
+    desk_cancel(&d, REASON_BUYER);
+    desk_received(&d);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+    assert_int_equal(d.b.payment[0].due_ms, d.b.payment[0].expires_ms + GRACE_MS);
+    desk_received(&d);
+    assert_true(nothing_happened(&d));
+}
+
 static void order_cancel_of_a_window_that_is_over_closes_and_of_another_does_not(void **state)
 {
     (void)state;
@@ -801,6 +817,7 @@ int main(void)
         cmocka_unit_test(closing_waits_for_order_cancel_to_come_round),
         cmocka_unit_test(without_it_the_engine_closes_by_itself),
         cmocka_unit_test(who_does_not_wait_closes_at_once),
+        cmocka_unit_test(order_cancel_that_comes_twice_does_not_ask_before_the_code_is_dead),
         cmocka_unit_test(order_cancel_of_a_window_that_is_over_closes_and_of_another_does_not),
         cmocka_unit_test(a_paid_order_takes_order_cancel_and_stays_paid),
         cmocka_unit_test(attempts_that_stay_watched_after_the_deadline_wait_for_it_too),
