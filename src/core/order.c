@@ -619,11 +619,16 @@ static void on_checkback(struct run *r)
 {
     const struct checkback *c = &r->rules->checkback;
     if (!half_checked(r)) return;
-    int64_t ahead_ms = c->schedule == SCHEDULE_FIXED ? INT64_MAX / 4 : c->interval_ms / 2;
-    if (order_is_payable(r->o) && r->o->check_ms != TIME_NEVER && r->now_ms + ahead_ms >= r->o->check_ms)
-        check_back(r); // the provider's answer says what the check-back's is
-    else
-        step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+    bool asks = c->schedule == SCHEDULE_FIXED || r->o->check_ms - c->interval_ms / 2 <= r->now_ms;
+    if (asks && order_is_payable(r->o)) check_back(r); // the provider's answer says what the check-back's is
+    if (r->out->n_calls == 0) step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+}
+
+// Not asked about yet, and not put off until its code is dead.
+static bool payment_waits_for_message(const struct run *r, const struct payment *p)
+{
+    return p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms &&
+           p->due_ms <= r->o->closing_ms + r->rules->cancel_wait_ms;
 }
 
 // The window is over, says the message: the attempts that waited for it are asked about.
@@ -633,8 +638,7 @@ static void on_received(struct run *r)
     if (order_is_payable(r->o) && r->now_ms >= r->o->expires_ms) order_close(r, REASON_TIMEOUT);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms)
-            ask(r, p, CALL_QUERY);
+        if (payment_waits_for_message(r, p)) ask(r, p, CALL_QUERY);
     }
 }
 
@@ -666,6 +670,7 @@ static void on_sweep(struct run *r)
     if (r->now_ms < r->o->due_ms) return;
     step_say(step_trace(r, TRACE_SWEEP), STR("overdue"), STR(""));
     on_due(r);
+    order_keep_payable(r);
 }
 
 static void on_cancel(struct run *r)
