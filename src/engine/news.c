@@ -71,20 +71,38 @@ void news_take(struct engine *e)
     news_init(&e->in_news);
 }
 
+// Back to the front: what comes behind it about the same order must not overtake it.
 void news_put_off(struct engine *e, struct news_node *node)
 {
-    list_add(&e->news, node);
+    node->next = e->news.first;
+    if (!node->next) e->news.end = &node->next;
+    e->news.first = node;
     atomic_fetch_add(&e->news_backlog, 1);
 }
 
+static void gather_one(struct engine *e, struct news_node *node)
+{
+    struct item *it = item_add(e, ITEM_NEWS);
+    it->news = node;
+    it->order_key = node->n.order_key;
+    atomic_fetch_sub(&e->news_backlog, 1);
+}
+
+// The oldest of each order; the others stay where they are. So many news of one order go through one a turn, in their
+// order (the newest copy of a half message is heard last), and keep no other order's waiting.
 void news_gather(struct engine *e, unsigned most)
 {
-    for (unsigned n = 0; e->news.first && n < most; n++) {
-        struct item *it = item_add(e, ITEM_NEWS);
-        it->news = list_take(&e->news);
-        it->order_key = it->news->n.order_key;
-        it->again = !item_claim(e, it->order_key);
-        atomic_fetch_sub(&e->news_backlog, 1);
+    struct news_node **at = &e->news.first;
+    for (unsigned n = 0; *at && n < most;) {
+        struct news_node *node = *at;
+        if (!item_claim(e, node->n.order_key)) {
+            at = &node->next;
+            continue;
+        }
+        *at = node->next;
+        if (!*at) e->news.end = at;
+        gather_one(e, node);
+        n++;
     }
 }
 
