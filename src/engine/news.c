@@ -137,7 +137,6 @@ static void decide_dead(struct engine *e, struct item *it)
         c->dead.amount_fen = it->bundle->order.amount_fen;
         c->dead.reason = it->bundle->order.reason;
     }
-    count(&e->stats.dead);
 }
 
 static struct event event_of(const struct broker_news *n)
@@ -156,8 +155,6 @@ void news_decide(struct engine *e, struct item *it)
     const struct news_node *node = it->news;
     bool is_received = !node->is_sweep && node->n.kind == BROKER_RECEIVED;
     struct event ev = node->is_sweep ? (struct event){.kind = EV_SWEEP} : event_of(&node->n);
-    if (!node->is_sweep && node->n.kind == BROKER_SENT) count(&e->stats.sends[node->n.sent.kind][node->n.sent.outcome]);
-    if (is_received) count(&e->stats.received);
     if (is_received && e->o.rules.broker == BROKER_EMBEDDED && node->n.received.n_times > DELIVERIES_MAX) {
         decide_dead(e, it);
         return;
@@ -174,7 +171,6 @@ void news_decide(struct engine *e, struct item *it)
     }
     if (!node->is_sweep && node->n.kind == BROKER_SENT && node->n.sent.is_loose) return;
     step_take(e, it, &ev);
-    if (node->is_sweep && it->step->changed) count(&e->stats.swept);
     change_order(e, it);
 }
 
@@ -208,8 +204,22 @@ static void acknowledge(struct engine *e, const struct item *it, bool is_done)
     e->o.broker->ops->acknowledge(e->o.broker, n->received.receipt, is_done, e->now_ms);
 }
 
+static void count_done(struct engine *e, const struct item *it)
+{
+    const struct broker_news *n = &it->news->n;
+    if (it->news->is_sweep) {
+        if (it->step && it->step->changed) count(&e->stats.swept);
+    } else if (n->kind == BROKER_SENT) {
+        count(&e->stats.sends[n->sent.kind][n->sent.outcome]);
+    } else if (n->kind == BROKER_RECEIVED) {
+        count(&e->stats.received);
+        if (it->change && it->change->kind == CHANGE_DEAD) count(&e->stats.dead);
+    }
+}
+
 void news_done(struct engine *e, struct item *it)
 {
+    count_done(e, it);
     acknowledge(e, it, true);
 }
 

@@ -438,6 +438,24 @@ static void a_sweep_that_finds_what_is_done_already_writes_nothing(void **state)
     assert_int_equal(0, engine_stats(w->engine)->swept);
 }
 
+static void what_the_sweep_found_and_the_store_refused_is_not_counted_as_swept(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = place(w, CHANNEL_ALIPAY, POLICY_POLL);
+    forget_timer(w, key, 10000);
+    w->outcome = STORE_REFUSED;
+    assert_true(engine_post_overdue(w->engine, key));
+    world_turn(w, 0);
+    assert_int_equal(0, engine_stats(w->engine)->swept);
+    w->outcome = STORE_DONE;
+    w->result = APPLY_CONFLICT;
+    assert_true(engine_post_overdue(w->engine, key));
+    world_turn(w, 0);
+    assert_int_equal(0, engine_stats(w->engine)->swept);
+    world_turn(w, 0);
+    assert_int_equal(1, engine_stats(w->engine)->swept);
+}
+
 // --- One order once per turn
 
 static void an_order_hears_one_thing_a_turn(void **state)
@@ -674,6 +692,7 @@ int main(void)
         R(a_broker_elsewhere_counts_its_deliveries_itself),
         E(an_order_the_timers_forgot_is_done_when_the_sweep_finds_it),
         E(a_sweep_that_finds_what_is_done_already_writes_nothing),
+        E(what_the_sweep_found_and_the_store_refused_is_not_counted_as_swept),
         E(an_order_hears_one_thing_a_turn),
         R(news_of_one_order_are_heard_in_their_order),
         R(a_burst_keeps_the_order_of_each),
