@@ -17,8 +17,11 @@ void wire_request_init(struct wire_request *r, int code, enum wire_kind kind, in
     assert(kind == WIRE_JSON || code <= INT16_MAX);
 }
 
+// An empty value is left out: the binary form reads it as none, and a server that checks signatures then puts the word
+// "null" in its place.
 void wire_put(struct wire_request *r, const char *key, struct str value)
 {
+    if (value.n == 0) return;
     assert(r->n_fields < sizeof r->fields / sizeof r->fields[0]);
     r->fields[r->n_fields++] = (struct wire_field){str_of(key), value};
 }
