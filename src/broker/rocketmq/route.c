@@ -432,7 +432,7 @@ void check_came(struct conn *conn, const struct wire_frame *f)
         check.n = (uint32_t)n;
     else
         check.n = 1;
-    (void)snprintf(check.handle.broker, sizeof check.handle.broker, "%s", conn->peer->broker->name);
+    memcpy(check.handle.broker, conn->peer->broker->name, sizeof check.handle.broker);
     if (c->o.on_check) c->o.on_check(c->o.ctx, &check);
     if (c->body_room.cap > ((size_t)256 << 10)) buf_free(&c->body_room);
 }

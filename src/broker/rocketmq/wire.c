@@ -312,10 +312,19 @@ static bool take_escape(struct json_scan *s, char **to)
     }
 }
 
+// Most texts hold no escape: found by two searches and left as they are.
 static bool take_text(struct json_scan *s, struct str *out)
 {
     if (!take(s, '"')) return false;
-    char *start = s->p, *to = s->p;
+    char *start = s->p, *quote = memchr(start, '"', (size_t)(s->end - start));
+    if (!quote) return false;
+    char *to = memchr(start, '\\', (size_t)(quote - start));
+    if (!to) {
+        *out = (struct str){start, (size_t)(quote - start)};
+        s->p = quote + 1;
+        return true;
+    }
+    s->p = to;
     while (s->p < s->end) {
         char c = *s->p++;
         if (c == '"') {
