@@ -89,8 +89,8 @@ static void answer_route(struct fake *f, int fd, const struct wire_frame *reques
 
 static void serve(struct fake *f, int fd, const struct wire_frame *request)
 {
-    static const char *const stored[] = {"msgId",       "7F00000100005597000000000012D687", "queueId", "2",
-                                         "queueOffset", "41",                               NULL};
+    static const char *const stored[] = {
+        "msgId", "7F00000100005597000000000012D687", "queueId", "2", "queueOffset", "41", NULL};
     if (request->code >= 0 && request->code < 512) f->n_asked[request->code]++;
     if (request->code == WIRE_HEARTBEAT) f->heartbeat_fd = fd;
     pthread_cond_broadcast(&f->changed);

@@ -18,18 +18,18 @@ struct fake {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    fake_hook *hook;         // fixed before fake_start()
+    fake_hook *hook; // fixed before fake_start()
     void *ctx;
-    enum wire_kind answers;  // the form answers are in
-    const char *route;       // NULL: one broker "broker-a" with 4 queues, itself
+    enum wire_kind answers; // the form answers are in
+    const char *route;      // NULL: one broker "broker-a" with 4 queues, itself
     bool stopping;
-    int fds[64];             // open connections
+    int fds[64]; // open connections
     pthread_t threads[64];
     unsigned n_threads;
-    unsigned n_asked[512];   // by code below 512
-    unsigned n_sent;         // sends taken
-    int heartbeat_fd;        // the connection of the last heartbeat
-    int step;                // the hook's own
+    unsigned n_asked[512]; // by code below 512
+    unsigned n_sent;       // sends taken
+    int heartbeat_fd;      // the connection of the last heartbeat
+    int step;              // the hook's own
 };
 
 void fake_start(struct fake *f);

@@ -148,12 +148,13 @@ int main(int argc, char **argv)
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     qsort(r.took_ns, r.pairs, sizeof *r.took_ns, by_size);
-    (void)printf("pairs %llu bad %llu, %.0f pairs/s, cpu %.2f us/pair (user %.2f s sys %.2f s), p50 %.2f ms p99 %.2f ms, "
-                 "rss %ld KiB\n",
-                 (unsigned long long)r.pairs, (unsigned long long)r.n_bad, (double)r.pairs * 1e9 / (double)wall,
-                 (double)cpu / 1000 / (double)r.pairs, (double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec / 1e6,
-                 (double)u.ru_stime.tv_sec + (double)u.ru_stime.tv_usec / 1e6, (double)r.took_ns[r.pairs / 2] / 1e6,
-                 (double)r.took_ns[r.pairs * 99 / 100] / 1e6, u.ru_maxrss);
+    (void)printf(
+        "pairs %llu bad %llu, %.0f pairs/s, cpu %.2f us/pair (user %.2f s sys %.2f s), p50 %.2f ms p99 %.2f ms, "
+        "rss %ld KiB\n",
+        (unsigned long long)r.pairs, (unsigned long long)r.n_bad, (double)r.pairs * 1e9 / (double)wall,
+        (double)cpu / 1000 / (double)r.pairs, (double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec / 1e6,
+        (double)u.ru_stime.tv_sec + (double)u.ru_stime.tv_usec / 1e6, (double)r.took_ns[r.pairs / 2] / 1e6,
+        (double)r.took_ns[r.pairs * 99 / 100] / 1e6, u.ru_maxrss);
     free(body);
     free(r.took_ns);
     free(r.since_ns);

@@ -284,8 +284,9 @@ static void a_route_without_a_master_sends_nothing(void **state)
 {
     (void)state;
     struct desk d = {.o.call_deadline_ms = 300,
-                     .fake.route = "{\"brokerDatas\":[{\"brokerName\":\"broker-a\",\"brokerAddrs\":{\"1\":\"127.0.0.1:9\"}}],"
-                                   "\"queueDatas\":[{\"brokerName\":\"broker-a\",\"writeQueueNums\":4,\"perm\":6}]}"};
+                     .fake.route =
+                         "{\"brokerDatas\":[{\"brokerName\":\"broker-a\",\"brokerAddrs\":{\"1\":\"127.0.0.1:9\"}}],"
+                         "\"queueDatas\":[{\"brokerName\":\"broker-a\",\"writeQueueNums\":4,\"perm\":6}]}"};
     desk_open(&d, NULL);
     struct rmq_result r = half(&d);
     must_be(&r, RMQ_NOT_SENT, -1);
@@ -609,9 +610,18 @@ static void what_we_do_not_serve_is_answered_so(void **state)
 static bool pops(struct fake *f, int fd, const struct wire_frame *r)
 {
     char stored[1024];
-    static const char *const fields[] = {"popTime", "1764086400100", "invisibleTime",  "60000",
-                                         "reviveQid", "5",           "startOffsetInfo", "0 1 7;0 3 40;1 3 9",
-                                         "msgOffsetInfo", "0 3 41",  "restNum",         "0",
+    static const char *const fields[] = {"popTime",
+                                         "1764086400100",
+                                         "invisibleTime",
+                                         "60000",
+                                         "reviveQid",
+                                         "5",
+                                         "startOffsetInfo",
+                                         "0 1 7;0 3 40;1 3 9",
+                                         "msgOffsetInfo",
+                                         "0 3 41",
+                                         "restNum",
+                                         "0",
                                          NULL};
     struct desk *d = f->ctx;
     if (r->code == WIRE_POP && f->step == 0) {

@@ -153,7 +153,8 @@ static void refusal_reads(const char *golden)
     assert_true(wire_parse(java, n, &f));
     assert_int_equal(f.code, 1);
     assert_int_equal(f.opaque, 70002);
-    assert_true(str_eq(f.remark, STR("Find prepared transaction message failed \"\xc3\xa4\xe4\xb8\xad\xf0\x9f\x98\x80\"\n")));
+    assert_true(
+        str_eq(f.remark, STR("Find prepared transaction message failed \"\xc3\xa4\xe4\xb8\xad\xf0\x9f\x98\x80\"\n")));
     assert_true(str_eq(f.body, STR("b")));
     free(java);
 }
@@ -207,8 +208,9 @@ static void an_empty_value_is_left_out(void **state)
 static void json_texts_are_unescaped_where_they_lie(void **state)
 {
     (void)state;
-    static const char header[] = " { \"extFields\" : {\"a\":\"\\u0001x\\\"\\\\\\/\\b\\f\\n\\r\\t\\ud83d\\ude00\\u00e4\", \"n\":7,"
-                                 "\"none\":null } , \"code\":-3,\"remark\":null,\"opaque\":5,\"flag\":1,\"new\":true}\n";
+    static const char header[] =
+        " { \"extFields\" : {\"a\":\"\\u0001x\\\"\\\\\\/\\b\\f\\n\\r\\t\\ud83d\\ude00\\u00e4\", \"n\":7,"
+        "\"none\":null } , \"code\":-3,\"remark\":null,\"opaque\":5,\"flag\":1,\"new\":true}\n";
     char frame[8 + sizeof header - 1];
     struct wire_frame f;
     wire_set32(frame, sizeof frame - 4);
