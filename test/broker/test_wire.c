@@ -268,6 +268,8 @@ static void a_frame_is_measured_by_its_first_eight_bytes(void **state)
 {
     (void)state;
     char p[8];
+    struct wire_frame f;
+    assert_false(wire_parse(p, 0, &f));
     wire_set32(p, 100);
     wire_set32(p + 4, 50);
     assert_int_equal(wire_frame_len(p, 7), 0);

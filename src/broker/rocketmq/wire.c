@@ -417,7 +417,7 @@ static bool parse_json(char *p, size_t n, struct wire_frame *out)
 
 bool wire_parse(char *frame, size_t n, struct wire_frame *out)
 {
-    if (wire_frame_len(frame, n) != (int64_t)n) return false;
+    if (n < 8 || wire_frame_len(frame, n) != (int64_t)n) return false;
     uint32_t word = (uint32_t)wire_get32(frame + 4);
     size_t header = word & 0xffffff;
     out->code = out->opaque = out->flag = out->version = 0;
