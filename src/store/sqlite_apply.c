@@ -139,6 +139,7 @@ static void order_add(struct sqlite_store *s, const struct change *c)
     put_i64(&p, o->paid_ms);
     put_i64(&p, o->cancelled_ms);
     put_time(&p, o->check_ms);
+    put_i64(&p, o->scanned_ms);
     put_time(&p, o->due_ms);
     put_text(&p, t->currency);
     put_text_or_null(&p, t->merchant_order_no);
@@ -182,6 +183,7 @@ static bool order_set(struct sqlite_store *s, const struct order *o)
     put_i64(&p, o->paid_ms);
     put_i64(&p, o->cancelled_ms);
     put_time(&p, o->check_ms);
+    put_i64(&p, o->scanned_ms);
     put_time(&p, o->due_ms);
     return statement_run(s, &p) && sqlite3_changes(s->db) == 1;
 }

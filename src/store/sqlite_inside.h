@@ -43,7 +43,7 @@ void put_null(struct params *p);
     "o.key, o.version, o.sequence, o.state, o.reason, o.channel, o.policy, o.holds_stock, o.reply_state, "             \
     "o.reply_version, o.n_checks, o.amount_fen, o.paid_fen, o.refunded_fen, o.created_ms, o.expires_ms, "              \
     "o.closing_ms, "                                                                                                   \
-    "o.paid_ms, o.cancelled_ms, o.check_ms, o.due_ms"
+    "o.paid_ms, o.cancelled_ms, o.check_ms, o.scanned_ms, o.due_ms"
 #define ORDER_TEXT_COLUMNS "o.merchant_order_no, o.buyer, o.subject, o.currency, o.items, o.metadata"
 #define PAYMENT_COLUMNS                                                                                                \
     "p.key, p.n, p.channel, p.state, p.proof, p.amount_fen, p.captured_fen, p.refunded_fen, "                          \
@@ -99,14 +99,15 @@ bool sqlite_secret_read(sqlite3 *db,
     X(ST_ORDER_ADD,                                                                                                    \
       "INSERT INTO orders (key, sequence, state, reason, channel, policy, holds_stock, "                               \
       "reply_state, reply_version, n_checks, amount_fen, paid_fen, refunded_fen, created_ms, expires_ms, "             \
-      "closing_ms, paid_ms, cancelled_ms, check_ms, due_ms, currency, merchant_order_no, "                             \
+      "closing_ms, paid_ms, cancelled_ms, check_ms, scanned_ms, due_ms, currency, merchant_order_no, "                 \
       "merchant_mark, request_a, request_b, buyer, buyer_mark, subject, items, metadata, "                             \
-      "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                            \
+      "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                         \
       "?, ?, ?, ?, ?, ?, ?, ?, 1)")                                                                                    \
-    X(ST_ORDER_SET, "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                         \
-                    "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "         \
-                    "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, due_ms = ?15 "               \
-                    "WHERE key = ?1 AND version = ?2 - 1")                                                             \
+    X(ST_ORDER_SET,                                                                                                    \
+      "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                                       \
+      "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "                       \
+      "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, scanned_ms = ?15, due_ms = ?16 "           \
+      "WHERE key = ?1 AND version = ?2 - 1")                                                                           \
     X(ST_PAYMENT_ADD, "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                          \
                       "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "                \
                       "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms) VALUES "                \

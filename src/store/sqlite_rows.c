@@ -94,6 +94,7 @@ void col_order(struct columns *c, struct order *o)
     o->paid_ms = col_i64(c);
     o->cancelled_ms = col_i64(c);
     o->check_ms = col_time(c);
+    o->scanned_ms = col_i64(c);
     o->due_ms = col_time(c);
 }
 

@@ -57,7 +57,8 @@ static const char *const MIGRATIONS[] = {
     " paid_ms INTEGER NOT NULL,"
     " cancelled_ms INTEGER NOT NULL,"
     " check_ms INTEGER," // NULL: not again
-    " due_ms INTEGER,"   // NULL: nothing is owed
+    " scanned_ms INTEGER NOT NULL,"
+    " due_ms INTEGER," // NULL: nothing is owed
     " currency TEXT NOT NULL,"
     " merchant_order_no TEXT,"
     " merchant_mark INTEGER," // of merchant_order_no, for the index in memory
