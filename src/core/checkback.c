@@ -54,7 +54,8 @@ static int64_t adaptive_ms(const struct checkback *c, const struct watch *w, int
 {
     bool scanned = w->scanned_ms != 0;
     int64_t least_ms = scanned ? c->interval_ms / 2 : c->interval_ms + c->interval_ms / 4;
-    int64_t quiet_ms = asked_ms - (scanned ? w->scanned_ms : w->code_ms + c->first_ms - c->interval_ms);
+    int64_t since_ms = scanned ? w->scanned_ms : w->code_ms + c->first_ms - c->interval_ms * 3 / 4;
+    int64_t quiet_ms = asked_ms - since_ms;
     if (quiet_ms < least_ms) return least_ms;
     return quiet_ms < longest_ms(c) ? quiet_ms : shared_ms(longest_ms(c), w->expires_ms - asked_ms);
 }

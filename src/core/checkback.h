@@ -38,7 +38,7 @@ struct watch {
 //
 // fixed:    `first` after the code, then every `interval` after an answer.
 // adaptive: `first` after the code; then after as long again as it has been quiet, but
-//             nobody scanned yet    at least 5/4 interval; quiet since one interval before the first question
+//             nobody scanned yet    at least 5/4 interval; quiet since 3/4 interval before the first question
 //             a buyer scanned       at least 1/2 interval; quiet since the trade was first seen
 //             either                at most first + 2 x interval less 1/8 interval, and once it is there the rest of
 //                                   the window in even parts

@@ -68,10 +68,10 @@ static void a_code_nobody_scanned_is_asked_about_ever_less(void **state)
 {
     (void)state;
     assert_int_equal(adaptive_after(20, 0), 57);   // 5/4 of an interval
-    assert_int_equal(adaptive_after(58, 0), 126);  // 58 - 20 + 30 after
-    assert_int_equal(adaptive_after(126, 0), 184); // the promise: three times to the end, evenly
-    assert_int_equal(adaptive_after(184, 0), 242);
-    assert_true(next_of(&ADAPTIVE, POLICY_POLL, NO_SCAN, T0_MS + 242 * SECOND_MS, T0_MS + 242 * SECOND_MS) ==
+    assert_int_equal(adaptive_after(58, 0), 118);  // 58 - 20 + 22.5 after
+    assert_int_equal(adaptive_after(120, 0), 180); // the promise: three times to the end, evenly
+    assert_int_equal(adaptive_after(180, 0), 240);
+    assert_true(next_of(&ADAPTIVE, POLICY_POLL, NO_SCAN, T0_MS + 240 * SECOND_MS, T0_MS + 240 * SECOND_MS) ==
                 INT64_MAX);
 }
 
