@@ -6,13 +6,6 @@
 #define MINUTE_MS (60 * SECOND_MS)
 #define HOUR_MS   (60 * MINUTE_MS)
 
-const char MIX_MODEL[] =
-    "The buyers are a model, our assumption. From code to scan: half within 20 s, 90 of 100 within 56 s, one in 100\n"
-    "later than 129 s. From scan to payment: half within 8 s, 90 of 100 within 22 s. Of those who do not pay, one in\n"
-    "three scans and leaves it. Who is late pays between 10 s before and 5 s after the window's end. A notification\n"
-    "arrives within 0.3 s, unless it is lost: then no repetition arrives either. Half of the orders may be paid for\n"
-    "5 minutes, 30 of 100 for 15, 20 of 100 for 30 (--window: all of them alike). Calls take up to 0.6 s.\n";
-
 // Log-normal with a spread of 0.8, as points between which lies a straight line: the same everywhere, to the bit.
 struct point {
     int64_t permille, ms;

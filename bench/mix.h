@@ -2,7 +2,8 @@
 // The buyers of `till bench policies`: a model, and its order number i is the same buyer in every row of the table.
 //
 // All of it is our assumption, chosen to be plausible and not measured: who has just been shown a code scans it within
-// seconds or not at all, and who stands before the cashier needs a password or a thumb.
+// seconds or not at all, and who stands before the cashier needs a password or a thumb. `till help bench` and
+// docs/policies.md say it in words.
 #ifndef TILL_BENCH_MIX_H
 #define TILL_BENCH_MIX_H
 
@@ -43,8 +44,5 @@ struct buyer {
 
 // Buyer i of the orders with the window number `window`.
 struct buyer mix_buyer(const struct mix *m, unsigned window, uint64_t i);
-
-// The model in words, for --help.
-extern const char MIX_MODEL[];
 
 #endif

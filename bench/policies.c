@@ -31,7 +31,7 @@ static const struct rules SHIPPED = {
 
 #define SHOP_ORDERS    400  // the simulated world holds 512
 #define FIRST_FEN      1000 // what order i of a shop costs is FIRST_FEN + i: by that it is known again
-#define IDLE_ORDERS    50
+#define IDLE_ORDERS    20
 #define IDLE_WINDOW_MS (100 * MINUTE_MS) // shorter than a code's life
 
 struct placing { // what is posted to the node, which has it until it is answered
@@ -408,18 +408,6 @@ static void table_free(struct table *t)
 
 // --- The command
 
-static int usage(const char *why)
-{
-    if (why[0]) fprintf(stderr, "till bench: %s\n", why);
-    fprintf(stderr,
-            "usage: till bench policies [--orders N] [--pay P] [--lost L] [--duplicates D] [--late T] [--window 5m]\n"
-            "                           [--seed N] [--svg FILE] [--json]\n"
-            "The four policies and the two schedules over the same buyers, on a virtual clock. P, L, D and T are\n"
-            "percent: of the orders that are paid; of notifications lost; repeated; of payments made at the end.\n\n%s",
-            MIX_MODEL);
-    return 2;
-}
-
 static bool svg_write(const struct table *t, const char *path)
 {
     FILE *f = fopen(path, "w");
@@ -450,7 +438,7 @@ int policies_main(int argc, char **argv)
     };
     struct flag_input in = {.argc = argc, .argv = argv, .flags = flags};
     char why[FLAG_WHY_SIZE];
-    if (!flags_read(&in, why)) return usage(why);
+    if (!flags_read(&in, why)) return usage_error("bench", why);
     t.mix.seed = (uint64_t)seed;
     bool ok = table_run(&t, !as_json && isatty(STDERR_FILENO) == 1);
     if (ok && !as_json) table_print(&t, stdout);

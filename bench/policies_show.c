@@ -95,11 +95,11 @@ static void tally_json(const struct tally *a, FILE *out)
             per(a->checkbacks, a->orders), a->queries, a->checkbacks);
     print_messages(a, out, "null");
     fprintf(out, ",\"bytes_per_order\":%.0f,", per(a->bytes, a->orders));
-    times_json("paid", &a->paid_ms, out);
+    times_json("to_paid", &a->paid_ms, out);
     fputs(",", out);
     times_json("lost", &a->lost_ms, out);
     fputs(",", out);
-    times_json("cancel", &a->cancel_ms, out);
+    times_json("cancel_late", &a->cancel_ms, out);
     fputs(",", out);
     times_json("cancel_beyond_proof", &a->beyond_ms, out);
 }
