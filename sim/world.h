@@ -116,6 +116,16 @@ struct node;
 struct ledger;
 struct clients;
 struct checker;
+struct trade;
+struct world;
+
+// Who plays instead of the buyers and merchants that are drawn (clients.h): orders and payments out of a record.
+struct cast {
+    void (*code_is_out)(struct world *w, struct trade *t); // the provider made it, the node does not know yet
+    void (*saw)(struct world *w, struct seen_order *o, int type);
+    void (*replied)(struct world *w, struct request *r); // what was posted with node_post(); notices are not his
+};
+
 struct world {
     uint64_t seed, step;
     struct config c;
@@ -134,6 +144,8 @@ struct world {
     struct ledger *ledger;
     struct clients *clients;
     struct checker *checker;
+    const struct cast *cast; // NULL: nobody, all is drawn
+    void *cast_ctx;
     struct seen_order seen[SEEN_MAX];
     unsigned n_seen;
 };

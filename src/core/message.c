@@ -73,6 +73,8 @@ static struct send *send_add(struct run *r, enum send_kind kind)
     assert(r->out->n_sends < STEP_MESSAGES);
     struct send *s = &r->out->sends[r->out->n_sends++];
     *s = (struct send){.kind = kind, .message = kind == SEND_SECOND ? message_second(r->o) : message_main(r->o)};
+    uint32_t sequence = kind == SEND_SECOND ? r->b->half.second_sequence : r->b->half.main_sequence;
+    if (sequence) s->message.sequence = sequence; // said again it is the same message
     return s;
 }
 
@@ -143,6 +145,7 @@ static void main_decide(struct run *r, bool commit)
         if (commit) message_keep(r, message_main(r->o));
     } else if (commit || r->b->half.state != HALF_NONE) {
         half_decide(r, commit);
+        if (commit) r->b->half.main_sequence = r->o->sequence;
     }
 }
 
@@ -155,6 +158,7 @@ static void second_tell(struct run *r)
     }
     if (h->state == HALF_NONE) *h = (struct half){.state = HALF_ENDED, .answer = ANSWER_ROLLBACK};
     h->owes |= OWES_SECOND;
+    h->second_sequence = r->o->sequence;
 }
 
 void messages_moved(struct run *r, enum order_state from)

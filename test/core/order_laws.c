@@ -28,7 +28,8 @@ int64_t owed_first_ms(const struct rules *rules, const struct bundle *b)
 {
     int64_t ms = TIME_NEVER;
     bool payable = order_payable(&b->order);
-    int64_t wait_ms = is_asked_about(rules, &b->order) ? rules->checkback.interval_ms / 2 : 0;
+    bool waits = is_asked_about(rules, &b->order) && rules->checkback.schedule == SCHEDULE_FIXED;
+    int64_t wait_ms = waits ? rules->checkback.interval_ms / 2 : 0;
     if (payable) {
         take_earlier(&ms, b->order.expires_ms);
         if (b->order.check_ms != TIME_NEVER) take_earlier(&ms, b->order.check_ms + wait_ms);

@@ -297,7 +297,7 @@ static void each_broken_row_breaks_its_line_and_no_other(void **state)
          "FROM messages WHERE order_key = ?1",
          "messages_told"},
         {&at.closing, "DELETE FROM messages WHERE order_key = ?1", "messages_told"},
-        {&at.closing, "INSERT INTO halves VALUES (?1, 1, 0, 1, 0, 0, 1, '', 0, 0)", "due_owed"},
+        {&at.closing, "INSERT INTO halves VALUES (?1, 1, 0, 1, 0, 0, 0, 0, 1, '', 0, 0)", "due_owed"},
         {&at.paid, "UPDATE orders SET paid_ms = 0 WHERE key = ?1", "order_states"},
         {&at.closing, "UPDATE orders SET closing_ms = 0 WHERE key = ?1", "order_states"},
         {&at.paid_refunded, "UPDATE payments SET refunded_fen = 101 WHERE order_key = ?1",
