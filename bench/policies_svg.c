@@ -22,7 +22,7 @@ static const char STYLE[] =
     "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.bg{fill:#0d1117}.l{stroke:#3d444d}"
     ".cut{stroke:#0d1117}}</style>\n";
 
-// Hundredths of a unit to tenths of a pixel keep doubles out of the picture: the same bytes everywhere.
+// Whole numbers throughout: the same bytes everywhere.
 static int64_t scaled(int64_t value, int64_t most, int64_t width)
 {
     return most > 0 ? value * width / most : 0;
@@ -65,7 +65,8 @@ static void noticed(FILE *out, const struct samples *s, int64_t y, int64_t most)
     const int64_t ms[] = {samples_mean(s), samples_quantile(s, 990)};
     for (unsigned i = 0; i < 2; i++) {
         char figure[32];
-        (void)snprintf(figure, sizeof figure, "%" PRId64 ".%" PRId64 " s", ms[i] / 1000, ms[i] % 1000 / 100);
+        int64_t tenths = (ms[i] + 50) / 100;
+        (void)snprintf(figure, sizeof figure, "%" PRId64 ".%" PRId64 " s", tenths / 10, tenths % 10);
         bar(out, NOTICE_X, y + i * (BAR_H + 3), scaled(ms[i], most, NOTICE_W), NOTICE_W, i ? "p" : "m", figure);
     }
 }
