@@ -334,6 +334,7 @@ void call_dispatch(struct rmq *c, struct call *k)
     struct conn *conn = broker_conn(k->broker);
     if (!conn || conn->out.n - conn->out_at > CONN_QUEUED_MAX) {
         char why[96];
+        peer_connect(c, &k->broker->peer);
         const char *reason = conn ? "slow" : k->broker->peer.why[0] ? k->broker->peer.why : "connecting";
         (void)snprintf(why, sizeof why, "%.40s: %.50s", k->broker->name, reason);
         not_yet(c, k, why);
