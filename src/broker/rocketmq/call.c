@@ -265,7 +265,8 @@ static bool choose_by_topic(struct rmq *c, struct call *k)
         return false;
     }
     if (t->n_write == 0) {
-        not_yet(c, k, t->why[0] ? t->why : "no route yet");
+        const char *ns_why = c->namesrv[c->at_namesrv].why;
+        not_yet(c, k, t->why[0] ? t->why : ns_why[0] ? ns_why : "no route yet");
         return false;
     }
     const struct queue *q = choose_queue(t, k);
