@@ -265,7 +265,8 @@ static bool choose_by_topic(struct rmq *c, struct call *k)
         return false;
     }
     if (t->n_write == 0) {
-        not_yet(c, k, t->why[0] ? t->why : "no route yet");
+        const char *ns_why = c->namesrv[c->at_namesrv].why;
+        not_yet(c, k, t->why[0] ? t->why : ns_why[0] ? ns_why : "no route yet");
         return false;
     }
     const struct queue *q = choose_queue(t, k);
@@ -334,6 +335,7 @@ void call_dispatch(struct rmq *c, struct call *k)
     struct conn *conn = broker_conn(k->broker);
     if (!conn || conn->out.n - conn->out_at > CONN_QUEUED_MAX) {
         char why[96];
+        peer_connect(c, &k->broker->peer);
         const char *reason = conn ? "slow" : k->broker->peer.why[0] ? k->broker->peer.why : "connecting";
         (void)snprintf(why, sizeof why, "%.40s: %.50s", k->broker->name, reason);
         not_yet(c, k, why);

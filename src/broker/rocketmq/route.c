@@ -81,8 +81,9 @@ void heartbeat_answered(struct rmq *c, struct call *k, const struct wire_frame *
     struct broker *b = k->broker;
     struct conn *conn = k->conn;
     call_release(c, k);
-    if (conn && conn == b->peer.conn) b->heartbeat_out = false;
     c->state_changed = true;
+    if (conn != b->peer.conn) return; // of a connection that has been replaced
+    b->heartbeat_out = false;
     if (f && f->code == WIRE_OK) {
         b->heartbeated = true;
         b->peer.n_failures = 0;
@@ -93,7 +94,7 @@ void heartbeat_answered(struct rmq *c, struct call *k, const struct wire_frame *
         (void)snprintf(b->peer.why, sizeof b->peer.why, "heartbeat refused with %d: %.*s", f->code,
                        (int)(f->remark.n < 90 ? f->remark.n : 90), f->remark.p);
         b->heartbeat_ms = c->now_ms + HEARTBEAT_AGAIN_MS;
-    } else if (conn && conn->stage != CONN_DEAD) {
+    } else if (conn) {
         conn_close(conn, "no answer to a heartbeat");
     }
 }
