@@ -50,18 +50,17 @@ static unsigned lane_of(uint64_t order_key)
     return (unsigned)(order_key * UINT64_C(0x9e3779b97f4a7c15) >> 59);
 }
 
-// Under the lock. True when the bell rang, false when the time is over.
-static bool bell_wait(struct outbox *o, int64_t ms)
+static struct timespec in_ms(int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += ms % 1000 * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_nsec -= 1000000000;
+        at.tv_sec++;
     }
-    return pthread_cond_timedwait(&o->bell, &o->lock, &until) != ETIMEDOUT;
+    return at;
 }
 
 // --- Lanes
@@ -138,7 +137,7 @@ static bool lanes_round(struct outbox *o)
         if (o->lanes[i] == LANE_WAITS && !lane_send(o, i)) o->lanes[i] = LANE_EMPTY;
     pthread_mutex_lock(&o->lock);
     while (!lanes_rest(o))
-        (void)bell_wait(o, IDLE_MS); // each call is answered by its deadline
+        pthread_cond_wait(&o->bell, &o->lock); // each call is answered by its deadline
     pthread_mutex_unlock(&o->lock);
     for (unsigned i = 0; i < LANES; i++) {
         if (o->lanes[i] != LANE_DONE) continue;
@@ -160,13 +159,14 @@ static bool lanes_are_empty(const struct outbox *o)
 
 // --- The thread
 
-// Waits that long unless stopped. False: stop.
+// Waits that long unless stopped, however often the bell rings meanwhile. False: stop.
 static bool pause_ms(struct outbox *o, int64_t ms, bool until_events)
 {
+    struct timespec until = in_ms(ms);
     pthread_mutex_lock(&o->lock);
     while (!o->is_stopping) {
         if (until_events && atomic_load(&o->last_event_key) > atomic_load(&o->published_key)) break;
-        if (!bell_wait(o, ms)) break;
+        if (pthread_cond_timedwait(&o->bell, &o->lock, &until) == ETIMEDOUT) break;
     }
     bool goes_on = !o->is_stopping;
     pthread_mutex_unlock(&o->lock);

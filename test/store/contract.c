@@ -659,5 +659,6 @@ int store_contract_run(const char *adapter, const struct store_maker *m)
         TEST(a_reopened_store_goes_on_where_it_was),
         TEST(dues_come_by_key_page_by_page),
     };
-    return cmocka_run_group_tests_name(adapter, tests, NULL, NULL) + contract_run_reads(adapter);
+    return cmocka_run_group_tests_name(adapter, tests, NULL, NULL) + contract_run_reads(adapter) +
+           contract_run_messages(adapter);
 }
