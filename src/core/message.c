@@ -112,11 +112,12 @@ static void half_rest(struct run *r)
 }
 
 // A half message that may be there and is not known to be is not waited for: what must be delivered goes plainly, and
-// the half message is rolled back should it turn up.
+// the half message is rolled back should it turn up. Plainly, too, when it was decided the other way before (a
+// cancelled order that is paid after all): an answer to an end does not say which of two it belongs to.
 static void half_decide(struct run *r, bool commit)
 {
     struct half *h = &r->b->half;
-    if (h->state == HALF_PENDING) {
+    if (h->state == HALF_PENDING && h->answer == ANSWER_NONE) {
         h->answer = commit ? ANSWER_COMMIT : ANSWER_ROLLBACK;
         h->owes |= OWES_END;
     } else {
@@ -147,10 +148,13 @@ static void main_decide(struct run *r, bool commit)
 
 static void second_tell(struct run *r)
 {
-    if (r->rules->broker == BROKER_EMBEDDED)
+    struct half *h = &r->b->half;
+    if (r->rules->broker == BROKER_EMBEDDED) {
         message_keep(r, message_second(r->o));
-    else
-        r->b->half.owes |= OWES_SECOND;
+        return;
+    }
+    h->owes |= OWES_SECOND;
+    if (h->state == HALF_NONE) h->state = HALF_ENDED; // placed when the broker was the embedded one
 }
 
 void messages_moved(struct run *r, enum order_state from)
@@ -169,7 +173,7 @@ void messages_moved(struct run *r, enum order_state from)
         main_decide(r, false), second_tell(r);
     else
         decides = false;
-    if (decides && n_kept == r->out->n_messages && r->b->half.owes) half_say(r);
+    if (decides && n_kept == r->out->n_messages && r->b->half.state != HALF_NONE) half_say(r);
 }
 
 bool messages_delay_closing(const struct run *r)
