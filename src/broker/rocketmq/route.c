@@ -394,7 +394,9 @@ void cluster_answered(struct rmq *c, struct call *k, const struct wire_frame *f)
     json_decref(root);
     c->tick_ms = c->now_ms;
     bool has_parts = --parent->n_parts > 0;
-    if (!has_parts) call_park(c, parent, c->now_ms + ROUTE_FIRST_MS);
+    if (has_parts) return;
+    (void)snprintf(parent->last_remark, sizeof parent->last_remark, "the name server knows no master");
+    call_park(c, parent, c->now_ms + ROUTE_FIRST_MS);
 }
 
 // --- Check-backs
