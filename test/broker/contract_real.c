@@ -121,7 +121,10 @@ static int open_watcher(void)
     }
     (void)snprintf(run_name, sizeof run_name, "%lx%x", (unsigned long)clock_real_ms(), (unsigned)getpid());
     (void)snprintf(group, sizeof group, "seen_%s", run_name);
-    const struct rmq_options o = {.namesrv = str_of(servers), .producer_group = str_of(group)};
+    const struct str topics[N_CONSUMED] = {str_of(topic_name(CONSUMED[0])), str_of(topic_name(CONSUMED[1])),
+                                           str_of(topic_name(CONSUMED[2]))};
+    const struct rmq_options o = {
+        .namesrv = str_of(servers), .producer_group = str_of(group), .topics = topics, .n_topics = N_CONSUMED};
     pthread_mutex_init(&watcher.lock, NULL);
     watcher.c = rmq_new(&o, why);
     if (!watcher.c) return 1;
