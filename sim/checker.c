@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checker.h"
 #include "alipay_model.h"
+#include "broker_check.h"
 #include "clients.h"
 #include "fault_vfs.h"
 #include "node.h"
@@ -610,5 +611,6 @@ void checker_full(struct world *w, bool final)
     if (!w->failed) check_intents(w);
     for (unsigned i = 0; i < c->n_payments && !w->failed; i++)
         check_payment(w, &c->payments[i]);
+    if (!w->failed) broker_check_full(w, c->db, final);
     if (final && !w->failed) check_settled(w);
 }

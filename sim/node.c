@@ -2,6 +2,7 @@
 #include "node.h"
 #include "alipay_model.h"
 #include "broker/embedded.h"
+#include "broker_model.h"
 #include "checker.h"
 #include "clients.h"
 #include "store/sqlite.h"
@@ -37,6 +38,12 @@ void node_post(struct node *n, struct request *r)
 void node_answer(struct node *n, const struct answer *a)
 {
     engine_post_answer(n->engine, a);
+    arrived(n);
+}
+
+void node_news(struct node *n, const struct broker_news *news)
+{
+    engine_post_news(n->engine, news);
     arrived(n);
 }
 
@@ -123,9 +130,14 @@ static void node_breaks_down(struct world *w)
 
 static void on_news(void *ctx, const struct broker_news *news)
 {
-    struct node *n = ctx;
-    engine_post_news(n->engine, news);
-    arrived(n);
+    node_news(ctx, news);
+}
+
+static struct broker *broker_make(struct world *w, char why[160])
+{
+    struct node *n = w->node;
+    if (w->c.rules.broker == BROKER_REMOTE) return &w->mq->broker;
+    return embedded_open(n->store, &(struct news_sink){on_news, n}, why);
 }
 
 static struct engine *engine_make(struct world *w, char why[160])
@@ -149,7 +161,7 @@ static bool node_open(struct world *w, char why[200])
     disk_now_ms = w->now_ms;
     n->store = sqlite_store_open(&o, w->now_ms + n->offset_ms, why);
     if (!n->store) return false;
-    n->broker = embedded_open(n->store, &(struct news_sink){on_news, n}, why);
+    n->broker = broker_make(w, why);
     if (!n->broker) return false;
     n->engine = engine_make(w, why);
     return n->engine != NULL;

@@ -29,6 +29,7 @@ bool node_is_up(const struct node *n);
 unsigned node_epoch(const struct node *n);
 void node_post(struct node *n, struct request *r);
 void node_answer(struct node *n, const struct answer *a);
+void node_news(struct node *n, const struct broker_news *news);
 // When it wants a turn, in the world's time; INT64_MAX: it sleeps until something arrives.
 int64_t node_next_ms(const struct node *n);
 void node_run(struct world *w); // its turns, when it is time

@@ -5,15 +5,18 @@
 //
 // What is broken:  messages (lost, late, repeated, out of order), calls (unknown, carried out or not, refused, late),
 //                  the provider (stale answers, outage), the process (killed inside any write), the power (unsynced
-//                  sectors kept, dropped, torn), the disk (full, EIO, a failed sync), the clock, the clients.
+//                  sectors kept, dropped, torn), the disk (full, EIO, a failed sync), the clock, the clients, and
+//                  where the broker is elsewhere, that (sends and answers lost, away, restarted and forgetful).
 // What is checked: every answered request is kept; stock conserved, backed, never oversold, given back only when the
 //                  ledger says that nobody can pay any more; each capture makes its order paid or goes back exactly
-//                  once; events dense; nothing is stuck once the faults have stopped. checker.c has the names.
+//                  once; events dense; consumers told what is so, and all of it; nothing is stuck once the faults have
+//                  stopped. checker.c and broker_check.c have the names.
 //
 // First a phase in which things break, then all is healed and the world runs until nothing is due any more.
 #include "sim.h"
 #include "alipay_model.h"
 #include "base/log.h"
+#include "broker_model.h"
 #include "checker.h"
 #include "clients.h"
 #include "fault_vfs.h"
@@ -45,6 +48,7 @@ static void heal(struct world *w, struct happening *h)
     world_tell(w, "--- faults and buyers stop");
     w->healing = true;
     w->ledger->unreachable = false;
+    broker_model_heal(w->mq);
     n->offset_ms = 0;
     n->paused_until_ms = 0;
     n->full = n->dies_in_recovery = false;
@@ -74,6 +78,7 @@ static void seed_run(struct world *w, uint64_t seed, unsigned faults)
 {
     world_begin(w, seed, faults);
     ledger_begin(w->ledger, w);
+    broker_model_begin(w->mq, w);
     checker_begin(w);
     node_begin(w);
     breaks_begin(w);
@@ -232,6 +237,7 @@ int sim_main(int argc, char **argv)
     struct node node = {0};
     w->node = &node;
     w->ledger = calloc(1, sizeof *w->ledger);
+    w->mq = calloc(1, sizeof *w->mq);
     w->clients = calloc(1, sizeof *w->clients);
     w->checker = checker_new();
     log_set_level((enum log_level)(LOG_ERROR + 1)); // the product complains of each fault, rightly
@@ -242,6 +248,7 @@ int sim_main(int argc, char **argv)
     clients_free();
     checker_free(w->checker);
     free(w->clients);
+    free(w->mq);
     free(w->ledger);
     world_free(w);
     free(w);

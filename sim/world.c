@@ -19,8 +19,8 @@ const bool SCENE_MUST[N_SCENES] = {SCENES(X_SCENE_MUST)};
 static unsigned draw_faults(struct stream *s, unsigned allowed)
 {
     unsigned all = 0, kind = (unsigned)random_below(s, 10);
-    unsigned one = 1u << random_below(s, N_FAULTS);
-    for (unsigned i = 0; i < N_FAULTS; i++)
+    unsigned one = 1u << random_below(s, FAULT_BROKER); // those before it
+    for (unsigned i = 0; i < FAULT_BROKER; i++)
         if (random_chance(s, 500)) all |= 1u << i;
     if (kind == 0) return 0;
     if (kind <= 3) return one & allowed;
@@ -49,6 +49,24 @@ static void draw_rules(struct rules *r, struct stream *s)
     r->code_max_life_ms = DRAW(s, 110 * MINUTE, 110 * MINUTE, 5 * MINUTE);
 }
 
+// From a stream of its own: a day with the embedded broker is what it was before there was another.
+static void draw_broker(struct world *w, unsigned allowed)
+{
+    struct stream s = stream_of(w->seed, 6);
+    struct config *c = &w->c;
+    c->rules.broker = random_chance(&s, 400) ? BROKER_REMOTE : BROKER_EMBEDDED;
+    unsigned kind = (unsigned)random_below(&s, 10);
+    c->mq.check_ms = DRAW(&s, 10000, 30000, 60000);
+    c->mq.young_ms = DRAW(&s, 1000, 6000);
+    c->mq.check_max = (unsigned)DRAW(&s, 2, 5, 15, 15);
+    c->mq.invisible_ms = DRAW(&s, 3000, 30000, 60000);
+    c->mq.copies = random_chance(&s, 800);
+    c->mq.refuses_dropped = random_chance(&s, 700);
+    if (c->rules.broker == BROKER_EMBEDDED || kind == 0) return;
+    if (kind <= 3) c->faults = 0;
+    c->faults |= 1u << FAULT_BROKER & allowed;
+}
+
 static void draw_config(struct world *w, unsigned allowed)
 {
     struct stream s = stream_of(w->seed, 1);
@@ -71,6 +89,7 @@ static void draw_config(struct world *w, unsigned allowed)
         c->stock[i] = random_skewed(&s, 1, 60);
         c->price_fen[i] = random_between(&s, 1, 50000);
     }
+    draw_broker(w, allowed);
 }
 
 // --- Time
@@ -216,6 +235,7 @@ void world_begin(struct world *w, uint64_t seed, unsigned faults_allowed)
     w->buyers = stream_of(seed, 3);
     w->shop = stream_of(seed, 4);
     w->breaks = stream_of(seed, 5);
+    w->relay = stream_of(seed, 7);
     w->n_queue = w->n_seen = 0;
     w->next_seq = 0;
     w->hash = UINT64_C(0xcbf29ce484222325);

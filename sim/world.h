@@ -2,8 +2,9 @@
 // One seed's world: what is drawn for it, virtual time, what will happen when, the story and its hash.
 //
 // The parts know each other only through here and each other's few functions: clients (clients.h) talk to the node, the
-// node (node.h) is the product on its simulated disk, alipay_model.h is the provider with its ledger, checker.h looks
-// at all of it from outside. Nothing reads a clock, starts a thread or depends on an address.
+// node (node.h) is the product on its simulated disk, alipay_model.h is the provider with its ledger, broker_model.h a
+// broker elsewhere, checker.h looks at all of it from outside. Nothing reads a clock, starts a thread or depends on an
+// address.
 #ifndef TILL_SIM_WORLD_H
 #define TILL_SIM_WORLD_H
 
@@ -21,7 +22,8 @@
     X(FAULT_DISK, "disk")       /* full, a failing write, a failing sync */                                            \
     X(FAULT_CLOCK, "clock")     /* jumps forth and back, a pause of minutes */                                         \
     X(FAULT_CLIENTS, "clients") /* answers lost on the way, requests sent twice */                                     \
-    X(FAULT_AMOUNT, "amount")   /* the buyer is charged another amount; numbers nobody gave */
+    X(FAULT_AMOUNT, "amount")   /* the buyer is charged another amount; numbers nobody gave */                         \
+    X(FAULT_BROKER, "broker")   /* a broker elsewhere: sends, answers, questions lost; away; restarted, and forgets */
 #define X_ENUM(constant, text) constant,
 enum fault_class { FAULTS(X_ENUM) N_FAULTS };
 
@@ -58,11 +60,19 @@ enum fault_class { FAULTS(X_ENUM) N_FAULTS };
     X(SCENE_DISK_FULL, "35_disk_full", false)                                                                          \
     X(SCENE_SYNC_FAILED, "36_sync_failed", false)                                                                      \
     X(SCENE_CLOCK_JUMP, "40_clock_jump", true)                                                                         \
+    X(SCENE_BROKER_DOWN, "41_broker_down", true)                                                                       \
+    X(SCENE_HALF_DROPPED, "42_checkback_lost_or_dropped", true)                                                        \
+    X(SCENE_BROKER_DUPLICATES, "43_broker_duplicates", true)                                                           \
     X(SCENE_HOT_SKU, "49_hot_sku", true)                                                                               \
     X(SCENE_CODE_RENEWED, "60_code_renewed", false)                                                                    \
     X(SCENE_REOPENED, "61_reopened", false)                                                                            \
     X(SCENE_IDEM_REPLAYED, "62_idempotent_replay", false)                                                              \
-    X(SCENE_PROVIDER_REFUND, "63_cancel_returned_money", false)
+    X(SCENE_PROVIDER_REFUND, "63_cancel_returned_money", false)                                                        \
+    X(SCENE_HALF_UNKNOWN, "64_half_unknown", true)                                                                     \
+    X(SCENE_END_REPLACED, "65_end_refused_replaced", true)                                                             \
+    X(SCENE_CHECK_OF_OLDER_COPY, "66_check_of_older_copy", true)                                                       \
+    X(SCENE_CANCEL_LATE, "67_cancel_message_late", true)                                                               \
+    X(SCENE_ENDS_FORGOTTEN, "68_broker_forgot_ends", true)
 #define X_SCENE(constant, text, must) constant,
 enum scene { SCENES(X_SCENE) N_SCENES };
 
@@ -84,9 +94,16 @@ struct config {
     int64_t stale_ms; // how far its replica is behind
     bool close_kills; // closing an unscanned code kills it
     unsigned page_size;
-    bool fresh;               // begins with no database at all
-    unsigned crashes;         // planned
-    unsigned at_the_deadline; // permille of buyers who act there
+    bool fresh;                     // begins with no database at all
+    unsigned crashes;               // planned
+    unsigned at_the_deadline;       // permille of buyers who act there
+    struct {                        // a broker elsewhere, where rules.broker says so
+        int64_t check_ms, young_ms; // it asks so often, and nothing about what is younger
+        unsigned check_max;
+        int64_t invisible_ms; // delivered and not acknowledged: again after that long
+        bool copies;          // each question comes with another copy
+        bool refuses_dropped;
+    } mq;
 };
 
 // --- What will happen
@@ -116,12 +133,23 @@ struct node;
 struct ledger;
 struct clients;
 struct checker;
+struct trade;
+struct world;
+
+// Who plays instead of the buyers and merchants that are drawn (clients.h): orders and payments out of a record.
+struct cast {
+    void (*code_is_out)(struct world *w, struct trade *t); // the provider made it, the node does not know yet
+    void (*saw)(struct world *w, struct seen_order *o, int type);
+    void (*replied)(struct world *w, struct request *r); // what was posted with node_post(); notices are not his
+};
+
+struct broker_model;
 struct world {
     uint64_t seed, step;
     struct config c;
     int64_t start_ms, now_ms, heal_ms;
     bool healing; // faults and buyers have stopped
-    struct stream net, buyers, shop, breaks;
+    struct stream net, buyers, shop, breaks, relay;
     struct happening *queue;
     unsigned n_queue, queue_cap;
     uint64_t next_seq;
@@ -134,6 +162,9 @@ struct world {
     struct ledger *ledger;
     struct clients *clients;
     struct checker *checker;
+    const struct cast *cast; // NULL: nobody, all is drawn
+    void *cast_ctx;
+    struct broker_model *mq;
     struct seen_order seen[SEEN_MAX];
     unsigned n_seen;
 };

@@ -139,7 +139,8 @@ static void set_add(struct element *e, int v)
     case DAY: e->c->days |= UINT32_C(1) << v; break;
     case MONTH: e->c->months |= UINT32_C(1) << v; break;
     case WEEKDAY: e->c->weekdays |= UINT32_C(1) << v; break;
-    case YEAR: e->c->years[(v - FIRST_YEAR) / 64] |= UINT64_C(1) << (v - FIRST_YEAR) % 64; break;
+    case YEAR:
+    default: e->c->years[(v - FIRST_YEAR) / 64] |= UINT64_C(1) << (v - FIRST_YEAR) % 64; break;
     }
 }
 

@@ -7,20 +7,24 @@
 //   second 0-59   minute 0-59   hour 0-23   day-of-month 1-31   month 1-12 or JAN-DEC
 //   day-of-week 1-7 or SUN-SAT (1 is SUN)   year 1970-2099 (may be left out: each of them)
 //
-//   *         any            a,b,c    each of these, of whatever form
-//   a-b       from a to b; over the top and on from below when b is less (FRI-MON, 22-2), years excepted
-//   a/n a-b/n */n /n         every n-th from a, to the field's end or to b; * and nothing begin at the field's
-//   beginning ?         day-of-month and day-of-week: any, like * L L-n     day-of-month: the month's last day, n days
-//   before it (n 0-30) dW LW L-nW               day-of-month: the day of Monday to Friday nearest to that day, within
-//   its month L dL d#k  day-of-week: Saturday; the month's last such day; its k-th such day (k 1-5)
+//   *, ?                 any; ? in the two day fields only
+//   a,b,c                each of these, of whatever form, but for ?
+//   a-b                  from a to b; over the top and on from below when b is less (FRI-MON, 22-2), years excepted
+//   a/n, a-b/n, */n, /n  every n-th from a on, to the field's end or to b; from the field's beginning for * and nothing
+//   L, L-n               day-of-month: the month's last day, the day n days before it (n 0-30)
+//   dW, LW, L-nW         day-of-month: the day of Monday to Friday nearest to that day, within its month
+//   L, dL, d#k           day-of-week: Saturday; the month's last such day; its k-th such day (k 1-5)
 //
-// Letters may be small. A month without such a day (day 31, MON#5, L-30) is passed over, it borrows none.
+// Letters may be small. A month without such a day (31, 31W, MON#5, L-30) is passed over, it borrows none.
 //
-// Compared with Quartz 2.3: the same but for this. Quartz wants one ? exactly in the two day fields; here each may be *
-// or
-// ?, both too, and only two that both say something are refused. Here L, W and # may stand in lists, a step follows a
-// range of names too; and a list with an empty place, a step of 0 or beyond the field and characters left over are
-// refused, where Quartz overlooks them. Years end in 2099.
+// Source: the texts and the answers of Quartz 2.3 (CronExpression). Where this means to differ:
+// - Quartz wants exactly one ? in the two day fields. Here each may be * or ?, both too; two that both say which days
+//   are refused.
+// - L, W and # may stand in lists, a step may follow names (MON-FRI/2). Quartz refuses some of it, overlooks the rest.
+// - An empty place in a list, a step of 0 or beyond the field and what is left over are refused, not overlooked.
+// - dW is not due in a month without the day d. Quartz takes the month's last when the next one's is a Saturday (31W).
+// - Years end in 2099, also where the field is left out.
+// - An hour that comes twice, see cron_next_ms.
 #ifndef TILL_CORE_CRON_H
 #define TILL_CORE_CRON_H
 
@@ -73,7 +77,7 @@ extern const struct cron_zone CRON_UTC;
 // ten minutes means every ten minutes (Quartz passes over the first of the two hours); one of chosen hours is due once,
 // the second time, as Quartz does.
 //
-// Looks at each month until the answer or the end of 2099 once, at most, and at each shift.
+// Work: for each shift after after_ms until the answer, at most two walks over the months since 1970 (1560 until 2099).
 int64_t cron_next_ms(const struct cron *c, int64_t after_ms, const struct cron_zone *zone);
 
 #endif

@@ -155,7 +155,8 @@ struct order {
     int64_t refunded_fen; // of that money, given back for good
     int64_t created_ms, expires_ms, closing_ms, paid_ms, cancelled_ms; // 0: not yet
     int64_t check_ms;                                                  // next check-back, or TIME_NEVER
-    int64_t due_ms; // the earliest instant something is owed, over all rows of the order, or TIME_NEVER
+    int64_t scanned_ms; // when its present code was first seen scanned and unpaid; 0: not yet
+    int64_t due_ms;     // the earliest instant something is owed, over all rows of the order, or TIME_NEVER
 };
 
 #define PROVIDER_NO_SIZE 65

@@ -16,6 +16,8 @@ struct sweep;
 struct test_clock;
 struct worker;
 
+#define PAY_CHECKS 1024 // a power of two: 10 bits
+
 struct shell {
     // set before the workers start, then read-only
     struct clock *clock;
@@ -36,7 +38,8 @@ struct shell {
     struct worker *workers;        // one per HTTP worker
     unsigned n_workers;
     _Atomic bool is_ready, is_stopping;
-    _Atomic uint64_t last_event_key; // no event has a larger one
+    _Atomic uint64_t last_event_key;           // no event has a larger one
+    _Atomic int64_t pay_checks_ms[PAY_CHECKS]; // when "I have paid" was last passed on, by a hash of the order
     // counters of the edge
     _Atomic uint64_t requests, refused_notices[8]; // the latter by enum notice_verdict
 };
@@ -63,6 +66,7 @@ struct api_request {
     struct worker *worker;
     struct arena arena; // what r points to
     struct api_request *next_answered;
+    bool is_buyers; // from the payment page: answered with what the buyer may see
 };
 
 // --- present.c: rows as JSON

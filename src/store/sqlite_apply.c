@@ -139,6 +139,7 @@ static void order_add(struct sqlite_store *s, const struct change *c)
     put_i64(&p, o->paid_ms);
     put_i64(&p, o->cancelled_ms);
     put_time(&p, o->check_ms);
+    put_i64(&p, o->scanned_ms);
     put_time(&p, o->due_ms);
     put_text(&p, t->currency);
     put_text_or_null(&p, t->merchant_order_no);
@@ -182,6 +183,7 @@ static bool order_set(struct sqlite_store *s, const struct order *o)
     put_i64(&p, o->paid_ms);
     put_i64(&p, o->cancelled_ms);
     put_time(&p, o->check_ms);
+    put_i64(&p, o->scanned_ms);
     put_time(&p, o->due_ms);
     return statement_run(s, &p) && sqlite3_changes(s->db) == 1;
 }
@@ -311,6 +313,8 @@ static void half_write(struct sqlite_store *s, uint64_t order_key, const struct 
     put_i64(&p, h->owes);
     put_i64(&p, h->n_checks);
     put_i64(&p, h->tries);
+    put_i64(&p, h->main_sequence);
+    put_i64(&p, h->second_sequence);
     put_time(&p, h->due_ms);
     put_text(&p, (struct str){h->at.broker, strnlen(h->at.broker, BROKER_NAME_SIZE)});
     put_i64(&p, h->at.commit_log_offset);

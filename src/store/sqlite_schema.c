@@ -63,7 +63,8 @@ static const char *const MIGRATIONS[] = {
     " paid_ms INTEGER NOT NULL,"
     " cancelled_ms INTEGER NOT NULL,"
     " check_ms INTEGER," // NULL: not again
-    " due_ms INTEGER,"   // NULL: nothing is owed
+    " scanned_ms INTEGER NOT NULL,"
+    " due_ms INTEGER," // NULL: nothing is owed
     " currency TEXT NOT NULL,"
     " merchant_order_no TEXT,"
     " merchant_mark INTEGER," // of merchant_order_no, for the index in memory
@@ -205,6 +206,8 @@ static const char *const MIGRATIONS[] = {
     " owes INTEGER NOT NULL CHECK (owes BETWEEN 0 AND 15),"
     " n_checks INTEGER NOT NULL CHECK (n_checks >= 0),"
     " tries INTEGER NOT NULL CHECK (tries >= 0),"
+    " main_sequence INTEGER NOT NULL,"
+    " second_sequence INTEGER NOT NULL,"
     " due_ms INTEGER,"
     " broker TEXT NOT NULL,"
     " commit_log_offset INTEGER NOT NULL,"

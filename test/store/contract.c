@@ -59,6 +59,7 @@ void assert_order_equal(const struct order *a, const struct order *b)
     assert_int_equal(a->paid_ms, b->paid_ms);
     assert_int_equal(a->cancelled_ms, b->cancelled_ms);
     assert_int_equal(a->check_ms, b->check_ms);
+    assert_int_equal(a->scanned_ms, b->scanned_ms);
     assert_int_equal(a->due_ms, b->due_ms);
 }
 
