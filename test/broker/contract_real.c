@@ -315,6 +315,7 @@ int main(void)
         T(a_half_message_of_an_order_nobody_knows_is_never_decided, set_up),
         T(a_half_message_is_asked_about_until_it_is_decided_and_then_no_more, set_up),
     };
+    cmocka_set_test_filter(getenv("TILL_TEST_ONLY")); // NULL: all of them
     if (open_watcher() != 0) return 1;
     int failed = cmocka_run_group_tests_name("RocketMQ alone", tests, begin_watcher, NULL);
     failed += broker_contract_run(&ROCKETMQ);

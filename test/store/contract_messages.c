@@ -11,6 +11,8 @@ static void assert_half_equal(const struct half *a, const struct half *b)
     assert_int_equal(a->owes, b->owes);
     assert_int_equal(a->n_checks, b->n_checks);
     assert_int_equal(a->tries, b->tries);
+    assert_int_equal(a->main_sequence, b->main_sequence);
+    assert_int_equal(a->second_sequence, b->second_sequence);
     assert_int_equal(a->due_ms, b->due_ms);
     assert_memory_equal(&a->at, &b->at, sizeof a->at);
 }
