@@ -172,6 +172,20 @@ static void on_check(void *ctx, const struct rmq_check *c)
     b->sink.post(b->sink.ctx, &n);
 }
 
+// Nothing depends on it, but who sized the cluster should know: a half message that is dropped is replaced at the end.
+static void on_settings(void *ctx, const struct rmq_settings *s)
+{
+    const struct rocketmq *b = ctx;
+    int64_t kept_ms = s->check_timeout_ms + s->check_interval_ms * s->check_max;
+    if (kept_ms >= b->o.window_ms) return;
+    log_warn("broker",
+             "%s asks back %lld times every %lld ms and then drops a half message, after %lld s; the payment window is "
+             "%lld s. Raise transactionCheckMax or transactionCheckInterval there; until then dropped messages are "
+             "replaced by plain ones",
+             s->broker, (long long)s->check_max, (long long)s->check_interval_ms, (long long)kept_ms / 1000,
+             (long long)b->o.window_ms / 1000);
+}
+
 static uint64_t receipt_keep(struct rocketmq *b, const struct rmq_receipt *r)
 {
     pthread_mutex_lock(&b->lock);
@@ -334,6 +348,7 @@ static bool client_open(struct rocketmq *b, const struct rocketmq_options *o, ch
         .n_topics = 3,
         .call_deadline_ms = o->call_deadline_ms,
         .on_check = on_check,
+        .on_settings = on_settings,
         .ctx = b,
     };
     b->client = rmq_new(&ro, why);

@@ -18,6 +18,7 @@ struct rocketmq_options {
     const char *ca_file; // NULL: the system's authorities
     bool tls_insecure;
     int64_t call_deadline_ms;
+    int64_t window_ms;              // the payment window, to compare with how long a broker keeps asking
     uint8_t secret[ID_SECRET_SIZE]; // the store's: of ids
     uint64_t published_key;         // events up to it are published
     struct reader *reader;          // for the outbox, which has a thread of its own; owned from here on, on failure too

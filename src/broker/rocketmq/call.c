@@ -90,6 +90,7 @@ static void end_ours(struct rmq *c, struct call *k, const struct rmq_result *r)
     case CALL_CLUSTER: cluster_answered(c, k, NULL); return;
     case CALL_ROUTE: route_answered(c, k, NULL); return;
     case CALL_HEARTBEAT: heartbeat_answered(c, k, NULL); return;
+    case CALL_CONFIG: config_answered(c, k, NULL); return;
     case CALL_POP: pop_answered(c, k, NULL); return;
     case CALL_SEND:
     case CALL_BATCH:
@@ -300,6 +301,7 @@ static bool choose_broker(struct rmq *c, struct call *k)
     case CALL_CLUSTER:
     case CALL_ROUTE:
     case CALL_HEARTBEAT:
+    case CALL_CONFIG:
     case CALL_POP: return true; // chosen when it was made
     }
     return false;
@@ -414,6 +416,7 @@ static void response_came(struct conn *conn, const struct wire_frame *f)
     case CALL_CLUSTER: cluster_answered(c, k, f); return;
     case CALL_ROUTE: route_answered(c, k, f); return;
     case CALL_HEARTBEAT: heartbeat_answered(c, k, f); return;
+    case CALL_CONFIG: config_answered(c, k, f); return;
     case CALL_POP: pop_answered(c, k, f); return;
     case CALL_SEND:
     case CALL_BATCH:

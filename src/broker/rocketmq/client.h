@@ -98,6 +98,14 @@ struct rmq_delivery {
     struct rmq_receipt receipt;
 };
 
+// How a broker asks about its half messages.
+struct rmq_settings {
+    const char *broker;
+    int64_t check_interval_ms; // transactionCheckInterval
+    int64_t check_timeout_ms;  // transactionTimeOut: the age of the first check
+    int64_t check_max;         // transactionCheckMax: after so many it drops the message
+};
+
 struct rmq_options {
     struct str namesrv;                // "host:port;host:port"
     struct str transaction_group;      // for halves; checks come for this one. Empty: no halves
@@ -122,6 +130,9 @@ struct rmq_options {
     int64_t poll_ms;          // how long a POP waits at the broker: 15000
 
     void (*on_check)(void *ctx, const struct rmq_check *check); // NULL: checks are counted only
+    // How a broker asks back, once it has said so; a broker whose settings we may not read is passed over. NULL: not
+    // asked.
+    void (*on_settings)(void *ctx, const struct rmq_settings *settings);
     void *ctx;
 };
 

@@ -33,6 +33,7 @@ enum call_kind {
     CALL_CLUSTER,
     CALL_ROUTE,
     CALL_HEARTBEAT,
+    CALL_CONFIG,
     CALL_POP,
 };
 
@@ -79,7 +80,7 @@ struct call {
 struct broker {
     char name[RMQ_NAME_SIZE];
     struct peer peer;
-    bool heartbeat_out, heartbeated;
+    bool heartbeat_out, heartbeated, config_asked;
     int64_t heartbeat_ms;
 };
 
@@ -222,6 +223,7 @@ void routes_tick(struct rmq *c);
 void route_answered(struct rmq *c, struct call *k, const struct wire_frame *f); // f NULL: no answer
 void cluster_answered(struct rmq *c, struct call *k, const struct wire_frame *f);
 void heartbeat_answered(struct rmq *c, struct call *k, const struct wire_frame *f);
+void config_answered(struct rmq *c, struct call *k, const struct wire_frame *f);
 void peer_up(struct rmq *c, struct peer *p);
 void peer_down(struct rmq *c, struct peer *p);
 void check_came(struct conn *conn, const struct wire_frame *f);

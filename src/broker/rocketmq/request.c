@@ -148,6 +148,7 @@ void request_build(struct rmq *c, struct call *k, struct wire_request *r)
         wire_request_init(r, WIRE_HEARTBEAT, WIRE_JSON, opaque);
         r->body = buf_view(&c->heartbeat);
         return;
+    case CALL_CONFIG: wire_request_init(r, WIRE_GET_BROKER_CONFIG, WIRE_JSON, opaque); return;
     case CALL_POP:
         wire_request_init(r, WIRE_POP, WIRE_JSON, opaque);
         build_pop(c, k, r);

@@ -67,13 +67,54 @@ void peer_down(struct rmq *c, struct peer *p)
     c->state_changed = true;
     c->tick_ms = c->now_ms;
     if (p->broker) {
-        p->broker->heartbeated = p->broker->heartbeat_out = false;
+        p->broker->heartbeated = p->broker->heartbeat_out = p->broker->config_asked = false;
         for (unsigned i = 0; i < c->n_topics; i++) // perhaps another master took its place
             if (c->topics[i].known) route_soon(c, &c->topics[i]);
     } else if (p == &c->namesrv[c->at_namesrv]) {
         p->wanted = false;
         c->at_namesrv = (c->at_namesrv + 1) % c->n_namesrv;
     }
+}
+
+// --- How a broker asks back: read once of each connection
+
+static void config_send(struct rmq *c, struct broker *b, struct conn *conn)
+{
+    struct call *k = c->o.on_settings && !b->config_asked ? call_take_ours(c, CALL_CONFIG) : NULL;
+    if (!k) return;
+    struct wire_request r;
+    k->broker = b;
+    b->config_asked = true;
+    request_build(c, k, &r);
+    if (!call_send_on(c, k, conn, &r)) call_release(c, k);
+}
+
+// The number behind "name=" in a text of properties, a line each. -1: not there.
+static int64_t property_of(struct str text, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i + n < text.n; i++) {
+        bool begins = i == 0 || text.p[i - 1] == '\n';
+        if (!begins || memcmp(text.p + i, name, n) != 0 || text.p[i + n] != '=') continue;
+        int64_t v = 0;
+        size_t at = i + n + 1, first = at;
+        while (at < text.n && at - first < 15 && text.p[at] >= '0' && text.p[at] <= '9')
+            v = v * 10 + (text.p[at++] - '0');
+        return at > first ? v : -1;
+    }
+    return -1;
+}
+
+void config_answered(struct rmq *c, struct call *k, const struct wire_frame *f)
+{
+    struct broker *b = k->broker;
+    call_release(c, k);
+    if (!f || f->code != WIRE_OK) return;
+    struct rmq_settings s = {.broker = b->name,
+                             .check_interval_ms = property_of(f->body, "transactionCheckInterval"),
+                             .check_timeout_ms = property_of(f->body, "transactionTimeOut"),
+                             .check_max = property_of(f->body, "transactionCheckMax")};
+    if (s.check_interval_ms >= 0 && s.check_timeout_ms >= 0 && s.check_max >= 0) c->o.on_settings(c->o.ctx, &s);
 }
 
 void heartbeat_answered(struct rmq *c, struct call *k, const struct wire_frame *f)
@@ -88,6 +129,7 @@ void heartbeat_answered(struct rmq *c, struct call *k, const struct wire_frame *
         b->heartbeated = true;
         b->peer.n_failures = 0;
         b->peer.why[0] = '\0';
+        config_send(c, b, conn);
         return;
     }
     if (f) {
