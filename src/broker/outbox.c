@@ -189,28 +189,33 @@ static void tell(struct outbox *o)
     o->sink.post(o->sink.ctx, &(struct broker_news){.kind = BROKER_PUBLISHED, .published_key = key});
 }
 
-static void write_texts(struct outbox *o)
+// False: no memory.
+static bool write_texts(struct outbox *o)
 {
     struct buf b = {0};
+    unsigned n_written = 0;
     for (unsigned i = 0; i < o->n; i++) {
         const struct event_row *row = &o->events[i];
         struct text *t = &o->texts[i];
         buf_clear(&b);
         body_of_event(o->secret, row->key, row->order_key, &row->event, &b);
-        t->body_len = b.n < BODY_MAX ? b.n : 0;
-        if (t->body_len) memcpy(t->body, b.p, b.n);
+        if (b.failed || b.n > BODY_MAX) break; // the latter cannot be: ids, words and numbers
+        memcpy(t->body, b.p, b.n);
+        t->body_len = b.n;
+        n_written++;
         id_format(o->secret, "ord_", row->order_key, t->order);
     }
     buf_free(&b);
+    return n_written == o->n;
 }
 
-// Takes the next events; -1 when the store cannot be read.
+// Takes the next events; -1 when the store cannot be read, or memory is out.
 static int take(struct outbox *o)
 {
     arena_reset(&o->arena);
     if (!o->reader->ops->events(o->reader, atomic_load(&o->published_key), o->events, EVENTS, &o->n, &o->arena))
         return -1;
-    write_texts(o);
+    if (!write_texts(o)) return -1;
     memset(o->lane_sent, 0, sizeof o->lane_sent);
     for (unsigned i = 0; i < LANES; i++)
         o->lanes[i] = LANE_WAITS;
@@ -244,7 +249,7 @@ static void *run(void *arg)
             if (since_ms(&o->told) >= TELL_MS) tell(o);
             continue;
         }
-        if (n < 0) log_error("broker", "the outbox cannot read the store; it tries again");
+        if (n < 0) log_error("broker", "the outbox cannot take events from the store; it tries again");
         if (n == 0 && o->told_key != atomic_load(&o->published_key)) {
             if (!pause_ms(o, TELL_MS, true)) break;
             if (since_ms(&o->told) >= TELL_MS) tell(o);
@@ -271,7 +276,11 @@ struct outbox *outbox_new(struct reader *reader, uint64_t published_key, const u
     atomic_store(&o->published_key, published_key);
     o->told_key = published_key;
     pthread_mutex_init(&o->lock, NULL);
-    pthread_cond_init(&o->bell, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&o->bell, &attr);
+    pthread_condattr_destroy(&attr);
     return o;
 }
 

@@ -78,7 +78,8 @@ struct broker_ops {
     // --- Of the embedded broker, NULL of others; all on the engine's thread.
     // These rows are durable.
     void (*committed)(struct broker *b, const struct message_row *rows, unsigned n, int64_t now_ms);
-    // Up to where the cancel receiver will have consumed, once what was received under these receipts is committed too.
+    // Up to where the cancel receiver will have consumed, once what was received under these receipts (there may be
+    // none) is committed too. 0: no need to say.
     uint64_t (*consumes)(struct broker *b, const uint64_t *receipts, unsigned n);
     // Delivers again what was not acknowledged for too long. When it wants to be called next.
     int64_t (*tick)(struct broker *b, int64_t now_ms);

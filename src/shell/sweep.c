@@ -35,7 +35,7 @@ struct sweep {
 static bool wait_ms(struct sweep *w, int64_t ms)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += ms % 1000 * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -118,7 +118,11 @@ struct sweep *sweep_new(struct shell *s, const char *cron, struct reader *reader
         w->s = s;
         w->reader = reader;
         pthread_mutex_init(&w->lock, NULL);
-        pthread_cond_init(&w->bell, NULL);
+        pthread_condattr_t attr;
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&w->bell, &attr);
+        pthread_condattr_destroy(&attr);
         if (cron_parse(str_of(cron), &w->cron, what)) return w;
         sweep_free(w);
     }
