@@ -27,6 +27,8 @@ struct embedded {
     unsigned head, n;
     _Atomic unsigned n_shown; // n, as of the last tick
     uint64_t last_key;        // of the newest in the ring, or consumed
+    uint64_t passed_key;      // of the last that left the ring
+    unsigned n_passed;        // since it was last told
     bool is_behind;           // the store has newer ones than the ring
 };
 

@@ -87,7 +87,11 @@ class Orders(unittest.TestCase):
         def with_code():
             now = self.till.order(order["id"])
             return now if "qr_code" in now.get("payment", {}) else None
-        self.till.scan_and_pay(wait_for(with_code, 60, "a code"))
+        try:
+            self.till.scan_and_pay(wait_for(with_code, 60, "a code"))
+        except AssertionError:
+            print(json.dumps(self.till.order(order["id"])), json.dumps(self.till.timeline(order["id"]), indent=1))
+            raise
 
     def pay_all(self, orders):
         with concurrent.futures.ThreadPoolExecutor(8) as buyers:
