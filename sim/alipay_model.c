@@ -202,7 +202,7 @@ void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged)
     if (acknowledged) {
         bool first = kind == TELL_PAID && !t->acked;
         if (kind == TELL_PAID) t->acked = true;
-        if (first && !l->w->healing && random_chance(&l->w->net, 50)) notice_plan(l, t, kind, 0, true);
+        if (first && !l->w->healing && !l->w->cast && random_chance(&l->w->net, 50)) notice_plan(l, t, kind, 0, true);
         return;
     }
     if ((kind == TELL_PAID && t->acked) || (token & COPY)) return;
@@ -565,7 +565,7 @@ bool model_scan(struct ledger *l, struct trade *t)
     t->state = TRADE_WAITING;
     t->scanned_ms = l->w->now_ms;
     t->stubborn = world_faults(l->w, FAULT_CALLS, &l->w->net);
-    if (random_chance(&l->w->net, 300)) notice_plan(l, t, TELL_WAITING, NOTICE_TRIES - 1, true);
+    if (!l->w->cast && random_chance(&l->w->net, 300)) notice_plan(l, t, TELL_WAITING, NOTICE_TRIES - 1, true);
     return true;
 }
 
@@ -587,6 +587,12 @@ bool model_pay(struct ledger *l, struct trade *t)
         notice_plan(l, t, TELL_STRANGE, 0, false);
     }
     return true;
+}
+
+void model_repeat(struct ledger *l, const struct trade *t, int64_t after_ms)
+{
+    uint64_t token = token_of((unsigned)(t - l->trades), TELL_PAID, 0) | COPY;
+    world_plan(l->w, l->w->now_ms + after_ms, notice_arrives, token, 0, 0);
 }
 
 void ledger_begin(struct ledger *l, struct world *w)

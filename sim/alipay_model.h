@@ -68,6 +68,9 @@ bool refund_is_under_way(const struct ledger *l);
 bool model_scan(struct ledger *l, struct trade *t);
 bool model_pay(struct ledger *l, struct trade *t);
 
+// One of its notifications of payment arrives once more, after so long.
+void model_repeat(struct ledger *l, const struct trade *t, int64_t after_ms);
+
 // The node's side of a notification: what became of it. `token` is what was sent along.
 void ledger_notice_answered(struct ledger *l, uint64_t token, bool acknowledged);
 

@@ -18,7 +18,7 @@ enum { T_CANCEL = 1, T_PAID, T_EVENTS, T_DEAD }; // messages.topic
     "LEFT JOIN (SELECT order_key, count(*) n FROM traces WHERE kind = 6 AND detail = 'order.cancel: received' "        \
     "GROUP BY order_key) r ON r.order_key = o.key ORDER BY o.key"
 #define SQL_MESSAGES "SELECT order_key, topic, type, key FROM messages WHERE topic <> 3"
-#define SQL_CONSUMED "SELECT key FROM consumed WHERE group_name = 'till_cancel'"
+#define SQL_CONSUMED "SELECT key FROM consumed WHERE consumer = 0"
 
 struct told {
     uint64_t key;

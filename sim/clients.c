@@ -323,6 +323,10 @@ static void notice_answered(struct world *w, const struct letter *l)
 void clients_replied(struct world *w, struct request *r)
 {
     struct letter *l = (struct letter *)r;
+    if (w->cast && r->kind != REQUEST_NOTICE) {
+        w->cast->replied(w, r);
+        return;
+    }
     if (!l->lent) {
         world_violated(w, "answered_once", "a request was answered twice");
         return;
@@ -424,7 +428,8 @@ void clients_code_is_out(struct world *w, const struct trade *t)
     struct stream *s = &w->buyers;
     uint64_t i = (uint64_t)(t - w->ledger->trades);
     int64_t pays_ms;
-    if (w->healing) return;
+    if (w->cast) w->cast->code_is_out(w, &w->ledger->trades[i]);
+    if (w->healing || w->cast) return;
     if (random_chance(s, w->c.at_the_deadline)) {
         int64_t by_ms = random_chance(s, 300) ? 0 : random_between(s, -1500, 1500);
         pays_ms = the_deadline(w, t) + by_ms;
@@ -448,7 +453,8 @@ void clients_code_is_out(struct world *w, const struct trade *t)
 void clients_saw(struct world *w, struct seen_order *o, int type)
 {
     struct stream *s = &w->shop;
-    if (w->healing) return;
+    if (w->cast) w->cast->saw(w, o, type);
+    if (w->healing || w->cast) return;
     if (type == EVENT_ORDER_CLOSING && random_chance(s, 150))
         world_plan(w, w->now_ms + random_skewed(s, 1, 3000), buyer_pays_order, o->key, 0, 0);
     if (type != EVENT_ORDER_PAID && type != EVENT_PAYMENT_LATE && type != EVENT_PAYMENT_DUPLICATE) return;

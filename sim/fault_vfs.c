@@ -12,6 +12,7 @@
 #define SHM_SIZE    32768
 
 int64_t disk_now_ms;
+static uint64_t disk_written;
 
 struct bytes {
     uint8_t *p;
@@ -276,6 +277,7 @@ static int file_write(sqlite3_file *base, const void *from, int n, sqlite3_int64
     if ((size_t)at + (size_t)n > f->cache.n && fault_strikes(DISK_FULL)) return SQLITE_FULL;
     if (fault_strikes(DISK_WRITE_EIO)) return SQLITE_IOERR_WRITE;
     write_now(f, from, (size_t)n, (size_t)at);
+    disk_written += (uint64_t)n;
     return SQLITE_OK;
 }
 
@@ -606,6 +608,11 @@ void disk_crash_at(uint64_t ops)
 uint64_t disk_ops(void)
 {
     return disk.ops;
+}
+
+uint64_t disk_bytes(void)
+{
+    return disk_written;
 }
 
 bool disk_is_dead(void)

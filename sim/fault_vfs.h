@@ -37,6 +37,7 @@ void disk_register(void);         // once
 void disk_wipe(uint64_t seed);    // an empty disk, the power on
 void disk_crash_at(uint64_t ops); // when so many mutating calls have been made in all; UINT64_MAX: never
 uint64_t disk_ops(void);          // mutating calls so far
+uint64_t disk_bytes(void);        // written so far, over all disks
 bool disk_is_dead(void);
 void disk_kill(void); // now, between two calls
 // How much was lost: changes that had not been synced and are gone, whole or in part.

@@ -133,6 +133,16 @@ struct node;
 struct ledger;
 struct clients;
 struct checker;
+struct trade;
+struct world;
+
+// Who plays instead of the buyers and merchants that are drawn (clients.h): orders and payments out of a record.
+struct cast {
+    void (*code_is_out)(struct world *w, struct trade *t); // the provider made it, the node does not know yet
+    void (*saw)(struct world *w, struct seen_order *o, int type);
+    void (*replied)(struct world *w, struct request *r); // what was posted with node_post(); notices are not his
+};
+
 struct broker_model;
 struct world {
     uint64_t seed, step;
@@ -152,6 +162,8 @@ struct world {
     struct ledger *ledger;
     struct clients *clients;
     struct checker *checker;
+    const struct cast *cast; // NULL: nobody, all is drawn
+    void *cast_ctx;
     struct broker_model *mq;
     struct seen_order seen[SEEN_MAX];
     unsigned n_seen;

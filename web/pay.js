@@ -86,6 +86,7 @@
   function tick() {
     const is_open = shown && (shown.state === 'placed' || shown.state === 'awaiting_payment');
     el('left').hidden = !is_open;
+    el('paid').hidden = !is_open || !shown.has_code;
     if (!is_open) return;
     const left = Date.parse(shown.expires_at) - clock.now();
     el('countdown').textContent = T.duration(left);
@@ -94,6 +95,17 @@
     asked_at = performance.now(); // the window is over: what does the server make of it?
     followed.look();
   }
+
+  // The provider is asked at once, instead of waiting for its notification or the next check-back.
+  el('paid').addEventListener('click', async function () {
+    el('paid').disabled = true;
+    try {
+      show(await T.call('POST', '/pay/' + encodeURIComponent(order) + '/check', {}), false);
+    } catch (p) {
+      show_problem(p);
+    }
+    setTimeout(function () { el('paid').disabled = false; }, 3000);
+  });
 
   el('order').textContent = order;
   const followed = T.follow(order, show, show_problem);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/embedded.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,6 +8,7 @@
 #define INVISIBLE_MS  60000 // handed out this long ago and not acknowledged: again
 #define SOON_MS       1000  // given back: again
 #define ROWS_PER_READ 64
+#define PASSED_MANY   256 // messages that are not the receiver's are told of now and then, or a start would read them all
 
 // A message of the topic, oldest first. Those that are not the receiver's are here as done, so that the position
 // passes.
@@ -23,8 +25,11 @@ struct embedded {
     struct news_sink sink;
     struct delivery ring[DELIVERIES];
     unsigned head, n;
-    uint64_t last_key; // of the newest in the ring, or consumed
-    bool is_behind;    // the store has newer ones than the ring
+    _Atomic unsigned n_shown; // n, as of the last tick
+    uint64_t last_key;        // of the newest in the ring, or consumed
+    uint64_t passed_key;      // of the last that left the ring
+    unsigned n_passed;        // since it was last told
+    bool is_behind;           // the store has newer ones than the ring
 };
 
 static struct delivery *at(struct embedded *b, unsigned i)
@@ -66,6 +71,8 @@ static void add(struct embedded *b, const struct message_row *row, int64_t now_m
 static void forget_done(struct embedded *b)
 {
     while (b->n && at(b, 0)->is_done) {
+        b->passed_key = at(b, 0)->key;
+        b->n_passed++;
         b->head = (b->head + 1) % DELIVERIES;
         b->n--;
     }
@@ -108,7 +115,9 @@ static void ask_about(struct embedded *b, const uint64_t *receipts, unsigned n, 
 static uint64_t embedded_consumes(struct broker *base, const uint64_t *receipts, unsigned n)
 {
     struct embedded *b = (struct embedded *)base;
-    uint64_t key = 0;
+    uint64_t key = b->passed_key;
+    if (n == 0 && b->n_passed < PASSED_MANY) return 0;
+    b->n_passed = 0;
     ask_about(b, receipts, n, true);
     for (unsigned i = 0; i < b->n && (at(b, i)->is_done || at(b, i)->is_asked); i++)
         key = at(b, i)->key;
@@ -136,6 +145,7 @@ static int64_t embedded_tick(struct broker *base, int64_t now_ms)
         if (d->again_ms <= now_ms) hand_out(b, d, now_ms);
         if (d->again_ms < next_ms) next_ms = d->again_ms;
     }
+    atomic_store_explicit(&b->n_shown, b->n, memory_order_relaxed);
     return next_ms;
 }
 
@@ -143,6 +153,24 @@ static bool embedded_submit(struct broker *base, const struct send *s, int64_t n
 {
     (void)base, (void)s, (void)now_ms;
     return false; // the core says nothing to a broker that shares its commits
+}
+
+static void embedded_describe(struct broker *base, struct buf *out)
+{
+    struct embedded *b = (struct embedded *)base;
+    json_open(out, '{');
+    json_kz(out, "kind", "embedded");
+    json_ki64(out, "unacknowledged", atomic_load(&b->n_shown));
+    json_close(out, '}');
+}
+
+static void embedded_metrics(struct broker *base, struct buf *out)
+{
+    struct embedded *b = (struct embedded *)base;
+    buf_printf(out,
+               "# HELP till_broker_unacknowledged Messages handed to the cancel receiver and not acknowledged.\n"
+               "# TYPE till_broker_unacknowledged gauge\ntill_broker_unacknowledged %u\n",
+               atomic_load(&b->n_shown));
 }
 
 static void embedded_free(struct broker *base)
@@ -156,6 +184,8 @@ static const struct broker_ops OPS = {
     .committed = embedded_committed,
     .consumes = embedded_consumes,
     .tick = embedded_tick,
+    .describe = embedded_describe,
+    .metrics = embedded_metrics,
     .free = embedded_free,
 };
 
@@ -170,7 +200,7 @@ struct broker *embedded_open(struct store *store, const struct news_sink *sink, 
     b->store = store;
     b->sink = *sink;
     b->is_behind = true; // the first tick hands out what was not consumed before the start
-    if (store->ops->consumed(store, &b->last_key)) return &b->base;
+    if (store->ops->consumed(store, CONSUMER_CANCEL, &b->last_key)) return &b->base;
     (void)snprintf(why, 160, "cannot read what was consumed");
     free(b);
     return NULL;

@@ -32,18 +32,52 @@ bool checkback_commits_when_unpaid(enum policy policy)
     return !POLICY[policy].commits_when_paid;
 }
 
-// A code nobody scanned can hardly have been paid, so the adaptive schedule asks about it half as often; once a
-// trade exists a buyer stands before the cashier page, and it asks as densely as the fixed one.
-static int64_t spacing_ms(const struct checkback *c, enum last_seen seen)
+// The longest the adaptive schedule lets pass: what is promised (first + 2 x interval), less an eighth of an interval
+// for the answer to come in.
+static int64_t longest_ms(const struct checkback *c)
 {
-    return c->schedule == SCHEDULE_ADAPTIVE && seen == SEEN_NO_TRADE ? 2 * c->interval_ms : c->interval_ms;
+    return c->first_ms + 2 * c->interval_ms - c->interval_ms / 8;
 }
 
-int64_t checkback_next(const struct checkback *c, enum policy policy, int64_t from_ms, int64_t now_ms,
-                       int64_t expires_ms, uint32_t n_checks, enum last_seen seen)
+// At the promise's end the rest of the window is shared out evenly. Its end asks by itself, so a question just before
+// it is wasted, and shorter gaps for the same number of questions are not.
+static int64_t shared_ms(int64_t longest_ms, int64_t rest_ms)
+{
+    if (rest_ms <= longest_ms) return longest_ms;
+    int64_t n = (rest_ms + longest_ms - 1) / longest_ms;
+    return (rest_ms + n - 1) / n;
+}
+
+// The longer nothing has happened, the longer it will go on: who did not scan within a minute will hardly in the next
+// ten seconds, and who let the cashier stand for a minute is away. So it waits as long again as it has been quiet.
+static int64_t adaptive_ms(const struct checkback *c, const struct watch *w, int64_t asked_ms)
+{
+    bool scanned = w->scanned_ms != 0;
+    int64_t least_ms = scanned ? c->interval_ms / 2 : c->interval_ms + c->interval_ms / 4;
+    int64_t since_ms = scanned ? w->scanned_ms : w->code_ms + c->first_ms - c->interval_ms * 3 / 4;
+    int64_t quiet_ms = asked_ms - since_ms;
+    if (quiet_ms < least_ms) return least_ms;
+    return quiet_ms < longest_ms(c) ? quiet_ms : shared_ms(longest_ms(c), w->expires_ms - asked_ms);
+}
+
+// Where the number of answers ends the window, fewer of them would lengthen it and more cut it short.
+static bool adapts(const struct checkback *c)
+{
+    return c->schedule == SCHEDULE_ADAPTIVE && c->max == 0;
+}
+
+static int64_t next_ms(const struct checkback *c, const struct watch *w, int64_t now_ms)
+{
+    if (w->asked_ms == 0) return w->code_ms + c->first_ms;
+    if (!w->answered || !adapts(c)) return now_ms + c->interval_ms;
+    int64_t asked_ms = w->asked_ms < now_ms ? w->asked_ms : now_ms;
+    return asked_ms + adaptive_ms(c, w, asked_ms);
+}
+
+int64_t checkback_next(const struct checkback *c, enum policy policy, const struct watch *w, int64_t now_ms)
 {
     if (!POLICY[policy].asks_within_window) return INT64_MAX;
-    int64_t next_ms = n_checks == 0 ? from_ms + c->first_ms : now_ms + spacing_ms(c, seen);
-    if (next_ms <= now_ms) next_ms = now_ms + c->interval_ms; // woken late: do not ask in a burst
-    return next_ms < expires_ms ? next_ms : INT64_MAX;
+    int64_t at_ms = next_ms(c, w, now_ms);
+    if (at_ms <= now_ms) at_ms = now_ms + c->interval_ms; // woken or answered late: do not ask in a burst
+    return at_ms < w->expires_ms ? at_ms : INT64_MAX;
 }

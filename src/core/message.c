@@ -73,6 +73,8 @@ static struct send *send_add(struct run *r, enum send_kind kind)
     assert(r->out->n_sends < STEP_MESSAGES);
     struct send *s = &r->out->sends[r->out->n_sends++];
     *s = (struct send){.kind = kind, .message = kind == SEND_SECOND ? message_second(r->o) : message_main(r->o)};
+    uint32_t sequence = kind == SEND_SECOND ? r->b->half.second_sequence : r->b->half.main_sequence;
+    if (sequence) s->message.sequence = sequence; // said again it is the same message
     return s;
 }
 
@@ -112,8 +114,8 @@ static void half_rest(struct run *r)
 }
 
 // A half message that may be there and is not known to be is not waited for: what must be delivered goes plainly, and
-// the half message is rolled back should it turn up. Plainly, too, when it was decided the other way before (a
-// cancelled order that is paid after all): an answer to an end does not say which of two it belongs to.
+// the half message is rolled back should it turn up. So it is when it was decided before: a rollback that may be on its
+// way stays one, for nobody could tell which of two answers the broker heard.
 static void half_decide(struct run *r, bool commit)
 {
     struct half *h = &r->b->half;
@@ -143,6 +145,7 @@ static void main_decide(struct run *r, bool commit)
         if (commit) message_keep(r, message_main(r->o));
     } else if (commit || r->b->half.state != HALF_NONE) {
         half_decide(r, commit);
+        if (commit) r->b->half.main_sequence = r->o->sequence;
     }
 }
 
@@ -153,15 +156,15 @@ static void second_tell(struct run *r)
         message_keep(r, message_second(r->o));
         return;
     }
+    if (h->state == HALF_NONE) *h = (struct half){.state = HALF_ENDED, .answer = ANSWER_ROLLBACK};
     h->owes |= OWES_SECOND;
-    if (h->state == HALF_NONE) h->state = HALF_ENDED; // placed when the broker was the embedded one
+    h->second_sequence = r->o->sequence;
 }
 
 void messages_moved(struct run *r, enum order_state from)
 {
     enum order_state to = r->o->state;
     bool forward = r->o->policy == POLICY_FORWARD;
-    unsigned n_kept = r->out->n_messages;
     bool decides = true;
     if (to == ORDER_CLOSING && !forward)
         main_decide(r, true);
@@ -173,7 +176,8 @@ void messages_moved(struct run *r, enum order_state from)
         main_decide(r, false), second_tell(r);
     else
         decides = false;
-    if (decides && n_kept == r->out->n_messages && r->b->half.state != HALF_NONE) half_say(r);
+    bool has_row = r->rules->broker == BROKER_REMOTE && r->b->half.state != HALF_NONE;
+    if (decides && has_row) half_say(r);
 }
 
 bool messages_delay_closing(const struct run *r)
@@ -188,10 +192,18 @@ void messages_due(struct run *r)
 
 // --- What the broker says
 
-static void half_is_there(struct run *r, const struct half_at *at)
+// Of one broker the offsets grow; another's say nothing about it.
+static bool is_older(const struct half_at *at, const struct half_at *than)
+{
+    return memcmp(at->broker, than->broker, BROKER_NAME_SIZE) == 0 && at->commit_log_offset < than->commit_log_offset;
+}
+
+static void half_is_there(struct run *r, const struct half_at *at, uint32_t n_checks)
 {
     struct half *h = &r->b->half;
+    if (h->state == HALF_PENDING && is_older(at, &h->at)) return;
     h->at = *at;
+    h->n_checks = n_checks;
     if (h->state == HALF_PENDING) return;
     h->state = HALF_PENDING;
     h->owes &= ~OWES_HALF;
@@ -202,7 +214,7 @@ static void on_half_sent(struct run *r, enum outcome outcome)
 {
     struct half *h = &r->b->half;
     if (outcome != OUTCOME_DONE || h->state != HALF_UNSENT) return;
-    half_is_there(r, &r->e->sent.at);
+    half_is_there(r, &r->e->sent.at, 0);
     step_trace(r, TRACE_HALF)->answer = ANSWER_UNKNOWN;
     if (h->owes & OWES_END)
         half_say(r);
@@ -281,8 +293,7 @@ bool half_checked(struct run *r)
         tell_checkback(r, ANSWER_ROLLBACK);
         return false;
     }
-    half_is_there(r, &r->e->checkback.at);
-    h->n_checks = r->e->checkback.n;
+    half_is_there(r, &r->e->checkback.at, r->e->checkback.n);
     if (h->owes & OWES_END) {
         tell_checkback(r, h->answer);
         half_say(r);

@@ -61,10 +61,11 @@ struct half {
     enum half_state state;
     enum message_answer answer; // what its end says: COMMIT or ROLLBACK; ANSWER_NONE while nothing is decided
     unsigned owes;
-    uint32_t n_checks; // as the broker counts its check-backs
-    uint32_t tries;    // unanswered or refused in a row
-    int64_t due_ms;    // when to say it again, or INT64_MAX
-    struct half_at at; // while HALF_PENDING
+    uint32_t n_checks;                       // as the broker counts its check-backs
+    uint32_t tries;                          // unanswered or refused in a row
+    uint32_t main_sequence, second_sequence; // of the event each tells of, once it is decided; 0: not yet
+    int64_t due_ms;                          // when to say it again, or INT64_MAX
+    struct half_at at;                       // while HALF_PENDING
 };
 
 #endif

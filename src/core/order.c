@@ -403,33 +403,43 @@ static void order_close(struct run *r, enum cancel_reason reason)
         order_settle(r);
 }
 
-static void order_arm_check(struct run *r, int64_t from_ms, enum last_seen seen)
+// asked_ms 0: the code is new.
+static void order_arm_check(struct run *r, int64_t code_ms, int64_t asked_ms, bool answered)
 {
-    r->o->check_ms =
-        checkback_next(&r->rules->checkback, r->o->policy, from_ms, r->now_ms, r->o->expires_ms, r->o->n_checks, seen);
+    struct watch w = {.code_ms = code_ms,
+                      .scanned_ms = r->o->scanned_ms,
+                      .asked_ms = asked_ms,
+                      .answered = answered,
+                      .expires_ms = r->o->expires_ms};
+    r->o->check_ms = checkback_next(&r->rules->checkback, r->o->policy, &w, r->now_ms);
     r->out->changed = true;
 }
 
-static enum last_seen seen_by(const struct answer *a)
+// Somebody asked, which puts nothing off; but a buyer seen at the cashier for the first time brings it forward.
+static void order_checked_on_demand(struct run *r, const struct payment *p, const struct answer *a, bool scanned)
 {
-    return a->fact == FACT_WAITING ? SEEN_UNPAID_TRADE : SEEN_NO_TRADE;
+    int64_t planned_ms = r->o->check_ms;
+    if (scanned) order_arm_check(r, p->created_ms, a->asked_ms, true);
+    if (planned_ms < r->o->check_ms) r->o->check_ms = planned_ms;
 }
 
 // One check-back has its answer, and it was not "paid". An answer that could not be had counts for nothing, and one
 // that somebody asked for ends no window.
-static void order_checked(struct run *r, const struct answer *a)
+static void order_checked(struct run *r, const struct payment *p, const struct answer *a)
 {
     const struct checkback *c = &r->rules->checkback;
-    enum last_seen seen = seen_by(a);
     if (a->outcome != OUTCOME_DONE) return;
+    bool scanned = a->fact == FACT_WAITING && r->o->scanned_ms == 0;
+    if (scanned) r->o->scanned_ms = r->now_ms;
     r->o->n_checks += !a->on_demand;
     r->out->changed = true;
     step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
-    if (a->on_demand) return;
-    if (c->max > 0 && r->o->n_checks >= c->max)
+    if (a->on_demand)
+        order_checked_on_demand(r, p, a, scanned);
+    else if (c->max > 0 && r->o->n_checks >= c->max)
         order_close(r, REASON_TIMEOUT);
     else
-        order_arm_check(r, r->now_ms, seen);
+        order_arm_check(r, p->created_ms, a->asked_ms, true);
 }
 
 // --- Answers
@@ -441,7 +451,8 @@ static void on_create_answer(struct run *r, struct payment *p, const struct answ
         p->code = a->code;
         payment_move(r, p, PAYMENT_WAITING);
         if (r->o->state == ORDER_PLACED) order_move(r, ORDER_AWAITING_PAYMENT);
-        order_arm_check(r, r->now_ms, SEEN_NOTHING);
+        r->o->scanned_ms = 0;
+        order_arm_check(r, r->now_ms, 0, false);
     } else if (a->outcome == OUTCOME_REFUSED) {
         // Refused at the first asking there is no code. After an unknown one there may be.
         if (p->tries <= 1) payment_prove(r, p, PROOF_REFUSED);
@@ -481,7 +492,7 @@ static void on_waiting_answer(struct run *r, struct payment *p, const struct ans
 {
     if (a->method != CALL_QUERY) return;
     if (a->outcome == OUTCOME_DONE && a->fact == FACT_CLOSED) payment_prove(r, p, PROOF_PROVIDER_CLOSED);
-    if (order_is_payable(r->o)) order_checked(r, a);
+    if (order_is_payable(r->o)) order_checked(r, p, a);
 }
 
 static bool tells_of_money(const struct answer *a)
@@ -571,6 +582,7 @@ static void on_place(struct run *r)
         order_move(r, ORDER_AWAITING_PAYMENT); // its code is Till's own page: nothing is asked of a provider
     else
         payment_add(r, r->o->channel);
+    assert(r->next_key < r->e->fresh_key - 1 + KEY_OF_MAIN);
 }
 
 static void check_back(struct run *r)
@@ -580,7 +592,7 @@ static void check_back(struct run *r)
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         if (r->b->payment[i].state != PAYMENT_WAITING) continue;
         (void)step_call(r, &r->b->payment[i], CALL_QUERY);
-        order_arm_check(r, r->now_ms, SEEN_NOTHING); // should no answer come
+        order_arm_check(r, r->b->payment[i].created_ms, r->now_ms, false); // should no answer come
     }
 }
 
@@ -605,11 +617,12 @@ static void order_keep_payable(struct run *r)
     payment_add(r, r->o->channel);
 }
 
-// When the engine asks the provider by itself. Where a broker asks back it waits a while for that.
+// When the engine asks the provider by itself. Under the fixed schedule a broker's own asking goes on to the provider,
+// so the engine waits a while for that; the adaptive one promises a bound, which no broker keeps for us.
 static int64_t own_check_ms(const struct rules *rules, const struct order *o)
 {
-    if (o->check_ms == TIME_NEVER || !order_waits_for_broker(rules, o)) return o->check_ms;
-    return o->check_ms + rules->checkback.interval_ms / 2;
+    bool waits = order_waits_for_broker(rules, o) && rules->checkback.schedule == SCHEDULE_FIXED;
+    return o->check_ms == TIME_NEVER || !waits ? o->check_ms : o->check_ms + rules->checkback.interval_ms / 2;
 }
 
 // The broker asks back. Under the fixed schedule each such question goes on to the provider, under the adaptive one
@@ -618,11 +631,16 @@ static void on_checkback(struct run *r)
 {
     const struct checkback *c = &r->rules->checkback;
     if (!half_checked(r)) return;
-    int64_t ahead_ms = c->schedule == SCHEDULE_FIXED ? INT64_MAX / 4 : c->interval_ms / 2;
-    if (order_is_payable(r->o) && r->o->check_ms != TIME_NEVER && r->now_ms + ahead_ms >= r->o->check_ms)
-        check_back(r); // the provider's answer says what the check-back's is
-    else
-        step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+    bool asks = c->schedule == SCHEDULE_FIXED || r->o->check_ms - c->interval_ms / 2 <= r->now_ms;
+    if (asks && order_is_payable(r->o)) check_back(r); // the provider's answer says what the check-back's is
+    if (r->out->n_calls == 0) step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
+}
+
+// Not asked about yet, and not put off until its code is dead.
+static bool payment_waits_for_message(const struct run *r, const struct payment *p)
+{
+    return p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms &&
+           p->due_ms <= r->o->closing_ms + r->rules->cancel_wait_ms;
 }
 
 // The window is over, says the message: the attempts that waited for it are asked about.
@@ -632,8 +650,7 @@ static void on_received(struct run *r)
     if (order_is_payable(r->o) && r->now_ms >= r->o->expires_ms) order_close(r, REASON_TIMEOUT);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms)
-            ask(r, p, CALL_QUERY);
+        if (payment_waits_for_message(r, p)) ask(r, p, CALL_QUERY);
     }
 }
 
@@ -665,6 +682,7 @@ static void on_sweep(struct run *r)
     if (r->now_ms < r->o->due_ms) return;
     step_say(step_trace(r, TRACE_SWEEP), STR("overdue"), STR(""));
     on_due(r);
+    order_keep_payable(r);
 }
 
 static void on_cancel(struct run *r)

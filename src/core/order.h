@@ -155,7 +155,8 @@ struct order {
     int64_t refunded_fen; // of that money, given back for good
     int64_t created_ms, expires_ms, closing_ms, paid_ms, cancelled_ms; // 0: not yet
     int64_t check_ms;                                                  // next check-back, or TIME_NEVER
-    int64_t due_ms; // the earliest instant something is owed, over all rows of the order, or TIME_NEVER
+    int64_t scanned_ms; // when its present code was first seen scanned and unpaid; 0: not yet
+    int64_t due_ms;     // the earliest instant something is owed, over all rows of the order, or TIME_NEVER
 };
 
 #define PROVIDER_NO_SIZE 65
@@ -262,6 +263,10 @@ struct answer {
 enum send_kind { SEND_HALF, SEND_END, SEND_MAIN, SEND_SECOND };
 
 #define EVENT_FRESH_KEYS 4
+// The keys an order's placing takes: its own, its first attempt's right behind it, and two more that number its
+// messages at a broker elsewhere, so that one sent again, or by another way, is known again.
+#define KEY_OF_MAIN   3 // order key + this
+#define KEY_OF_SECOND 4
 struct event {
     enum event_kind kind;
     int64_t now_ms;

@@ -666,7 +666,10 @@ static void release(struct engine *e)
         else
             release_replies(e, it);
     }
-    if (e->last_event_key != last_event_key && e->o.events) e->o.events(e->o.ctx, e->last_event_key);
+    if (e->last_event_key != last_event_key) {
+        if (e->o.events) e->o.events(e->o.ctx, e->last_event_key);
+        if (e->o.broker && e->o.broker->ops->events) e->o.broker->ops->events(e->o.broker, e->last_event_key);
+    }
     for (unsigned i = 0; i < e->n_items; i++) {
         if (!is_committed(&e->items[i])) continue;
         broker_tell(e, &e->items[i]);

@@ -150,8 +150,9 @@ void engine_free(struct engine *e); // NULL allowed. Requests still lent are giv
 void engine_post(struct engine *e, struct request *first, struct request *last, unsigned n); // a chain through `next`
 void engine_post_answer(struct engine *e, const struct answer *a);                           // copied
 void engine_post_news(struct engine *e, const struct broker_news *n);                        // copied
-// The fallback sweep found these orders overdue. False: no memory; they are found again.
+// The fallback sweep found this order overdue. False: no memory; it is found again.
 bool engine_post_overdue(struct engine *e, uint64_t order_key);
+unsigned engine_news_backlog(const struct engine *e); // news and overdue orders posted and not yet taken
 unsigned engine_backlog(const struct engine *e); // requests posted and not yet taken: refuse at the door when large
 const struct engine_stats *engine_stats(const struct engine *e);
 // Sleeps until something is in the inbox, engine_wake(), or `ms` have passed (negative: for ever).

@@ -58,6 +58,11 @@ bool engine_post_overdue(struct engine *e, uint64_t order_key)
     return post(e, &(struct broker_news){.order_key = order_key}, true);
 }
 
+unsigned engine_news_backlog(const struct engine *e)
+{
+    return atomic_load(&e->news_backlog);
+}
+
 void news_take(struct engine *e)
 {
     if (!e->in_news.first) return;
@@ -66,20 +71,38 @@ void news_take(struct engine *e)
     news_init(&e->in_news);
 }
 
+// Back to the front: what comes behind it about the same order must not overtake it.
 void news_put_off(struct engine *e, struct news_node *node)
 {
-    list_add(&e->news, node);
+    node->next = e->news.first;
+    if (!node->next) e->news.end = &node->next;
+    e->news.first = node;
     atomic_fetch_add(&e->news_backlog, 1);
 }
 
+static void gather_one(struct engine *e, struct news_node *node)
+{
+    struct item *it = item_add(e, ITEM_NEWS);
+    it->news = node;
+    it->order_key = node->n.order_key;
+    atomic_fetch_sub(&e->news_backlog, 1);
+}
+
+// The oldest of each order; the others stay where they are. So many news of one order go through one a turn, in their
+// order (the newest copy of a half message is heard last), and keep no other order's waiting.
 void news_gather(struct engine *e, unsigned most)
 {
-    for (unsigned n = 0; e->news.first && n < most; n++) {
-        struct item *it = item_add(e, ITEM_NEWS);
-        it->news = list_take(&e->news);
-        it->order_key = it->news->n.order_key;
-        it->again = !item_claim(e, it->order_key);
-        atomic_fetch_sub(&e->news_backlog, 1);
+    struct news_node **at = &e->news.first;
+    for (unsigned n = 0; *at && n < most;) {
+        struct news_node *node = *at;
+        if (!item_claim(e, node->n.order_key)) {
+            at = &node->next;
+            continue;
+        }
+        *at = node->next;
+        if (!*at) e->news.end = at;
+        gather_one(e, node);
+        n++;
     }
 }
 
@@ -114,7 +137,6 @@ static void decide_dead(struct engine *e, struct item *it)
         c->dead.amount_fen = it->bundle->order.amount_fen;
         c->dead.reason = it->bundle->order.reason;
     }
-    count(&e->stats.dead);
 }
 
 static struct event event_of(const struct broker_news *n)
@@ -122,7 +144,8 @@ static struct event event_of(const struct broker_news *n)
     switch (n->kind) {
     case BROKER_SENT: return (struct event){.kind = EV_SENT, .sent = {n->sent.kind, n->sent.outcome, n->sent.at}};
     case BROKER_CHECK: return (struct event){.kind = EV_CHECKBACK, .checkback = {n->checkback.at, n->checkback.n}};
-    case BROKER_RECEIVED: break;
+    case BROKER_RECEIVED:
+    case BROKER_PUBLISHED: break;
     }
     return (struct event){.kind = EV_RECEIVED};
 }
@@ -132,10 +155,14 @@ void news_decide(struct engine *e, struct item *it)
     const struct news_node *node = it->news;
     bool is_received = !node->is_sweep && node->n.kind == BROKER_RECEIVED;
     struct event ev = node->is_sweep ? (struct event){.kind = EV_SWEEP} : event_of(&node->n);
-    if (!node->is_sweep && node->n.kind == BROKER_SENT) count(&e->stats.sends[node->n.sent.kind][node->n.sent.outcome]);
-    if (is_received) count(&e->stats.received);
     if (is_received && e->o.rules.broker == BROKER_EMBEDDED && node->n.received.n_times > DELIVERIES_MAX) {
         decide_dead(e, it);
+        return;
+    }
+    if (!node->is_sweep && node->n.kind == BROKER_PUBLISHED) {
+        struct change *c = change_make(e, it, CHANGE_CONSUMED);
+        c->consumer = CONSUMER_OUTBOX;
+        c->consumed_key = node->n.published_key;
         return;
     }
     if (!it->bundle) {
@@ -144,7 +171,6 @@ void news_decide(struct engine *e, struct item *it)
     }
     if (!node->is_sweep && node->n.kind == BROKER_SENT && node->n.sent.is_loose) return;
     step_take(e, it, &ev);
-    if (node->is_sweep && it->step->changed) count(&e->stats.swept);
     change_order(e, it);
 }
 
@@ -162,8 +188,10 @@ void news_consume(struct engine *e, unsigned *n)
             receipts[n_receipts++] = it->news->n.received.receipt;
     }
     if (n_receipts == 0) return;
-    e->changes[*n] = (struct change){
-        .kind = CHANGE_CONSUMED, .at_ms = e->now_ms, .consumed_key = b->ops->consumes(b, receipts, n_receipts)};
+    e->changes[*n] = (struct change){.kind = CHANGE_CONSUMED,
+                                     .at_ms = e->now_ms,
+                                     .consumer = CONSUMER_CANCEL,
+                                     .consumed_key = b->ops->consumes(b, receipts, n_receipts)};
     ++*n;
 }
 
@@ -176,8 +204,22 @@ static void acknowledge(struct engine *e, const struct item *it, bool is_done)
     e->o.broker->ops->acknowledge(e->o.broker, n->received.receipt, is_done, e->now_ms);
 }
 
+static void count_done(struct engine *e, const struct item *it)
+{
+    const struct broker_news *n = &it->news->n;
+    if (it->news->is_sweep) {
+        if (it->step && it->step->changed) count(&e->stats.swept);
+    } else if (n->kind == BROKER_SENT) {
+        count(&e->stats.sends[n->sent.kind][n->sent.outcome]);
+    } else if (n->kind == BROKER_RECEIVED) {
+        count(&e->stats.received);
+        if (it->change && it->change->kind == CHANGE_DEAD) count(&e->stats.dead);
+    }
+}
+
 void news_done(struct engine *e, struct item *it)
 {
+    count_done(e, it);
     acknowledge(e, it, true);
 }
 

@@ -13,14 +13,16 @@
 #ifndef TILL_PORT_BROKER_H
 #define TILL_PORT_BROKER_H
 
+#include "base/buf.h"
 #include "core/order.h"
 
 struct broker;
 
 enum broker_news_kind {
-    BROKER_SENT,     // a submit's outcome
-    BROKER_CHECK,    // it asks about a half message of ours; saying nothing means UNKNOWN
-    BROKER_RECEIVED, // order.cancel for the cancel receiver: to be acknowledged once what it brings is durable
+    BROKER_SENT,      // a submit's outcome
+    BROKER_CHECK,     // it asks about a half message of ours; saying nothing means UNKNOWN
+    BROKER_RECEIVED,  // order.cancel for the cancel receiver: to be acknowledged once what it brings is durable
+    BROKER_PUBLISHED, // public events up to `published_key` are durable over there (order_key is 0)
 };
 
 struct broker_news {
@@ -41,6 +43,7 @@ struct broker_news {
             uint64_t receipt;
             uint32_t n_times; // 1 for the first delivery
         } received;
+        uint64_t published_key;
     };
 };
 
@@ -60,15 +63,23 @@ struct message_row {
 #define DELIVERIES_MAX 16 // of one message to a group; then it is a dead letter
 
 struct broker_ops {
+    // Begins its work: from now on news may be posted. False with a reason. NULL: there is nothing to begin.
+    bool (*start)(struct broker *b, char why[160]);
     // Takes a send over; never blocks. True: one BROKER_SENT will follow, at the latest after rules.call_deadline_ms.
     // False: no room, nothing was sent, nothing will follow.
     bool (*submit)(struct broker *b, const struct send *s, int64_t now_ms);
     // A message received: done with, or to be delivered again a moment later.
     void (*acknowledge)(struct broker *b, uint64_t receipt, bool is_done, int64_t now_ms);
+    // Public events up to this key are durable here: a broker elsewhere publishes them. NULL: nobody need be told.
+    void (*events)(struct broker *b, uint64_t last_event_key);
+    // For people and for scrapes, on any thread: a JSON object; lines of Prometheus text.
+    void (*describe)(struct broker *b, struct buf *out);
+    void (*metrics)(struct broker *b, struct buf *out);
     // --- Of the embedded broker, NULL of others; all on the engine's thread.
     // These rows are durable.
     void (*committed)(struct broker *b, const struct message_row *rows, unsigned n, int64_t now_ms);
-    // Up to where the cancel receiver will have consumed, once what was received under these receipts is committed too.
+    // Up to where the cancel receiver will have consumed, once what was received under these receipts (there may be
+    // none) is committed too. 0: no need to say.
     uint64_t (*consumes)(struct broker *b, const uint64_t *receipts, unsigned n);
     // Delivers again what was not acknowledged for too long. When it wants to be called next.
     int64_t (*tick)(struct broker *b, int64_t now_ms);

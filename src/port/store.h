@@ -107,6 +107,11 @@ enum change_kind {
     CHANGE_DEAD,       // dead, under first_message_key: a message nobody could take
 };
 
+enum consumer {
+    CONSUMER_CANCEL, // the embedded broker's group till_cancel, of its topic
+    CONSUMER_OUTBOX, // a broker elsewhere, of the public events
+};
+
 enum apply_result {
     APPLY_DONE,
     APPLY_CONFLICT, // somebody else was faster (version, unique number): load and step again
@@ -134,6 +139,7 @@ struct change {
     struct sku sku;
     bool with_stock; // CHANGE_SKU_PUT: sku.stock.available was given
     int64_t add, quantity;
+    enum consumer consumer;
     uint64_t consumed_key;
     struct message dead;
     uint64_t case_key;
@@ -170,8 +176,8 @@ struct store_ops {
     int (*dues)(struct store *s, uint64_t after_key, struct due_row *rows, unsigned max);
     // Messages of a topic behind `after_key`, oldest first, up to max; -1 on a read error.
     int (*messages)(struct store *s, enum topic topic, uint64_t after_key, struct message_row *rows, unsigned max);
-    // Up to where the cancel receiver has consumed its topic. False on a read error.
-    bool (*consumed)(struct store *s, uint64_t *key);
+    // Up to where it has consumed. False on a read error.
+    bool (*consumed)(struct store *s, enum consumer consumer, uint64_t *key);
     // Housekeeping between turns when nothing is due (old idempotency records, checkpoint). Short.
     void (*tidy)(struct store *s, int64_t now_ms);
     void (*close)(struct store *s);
@@ -215,6 +221,8 @@ struct reader_ops {
     // newest first, on from `after` (empty: from the newest)
     bool (*skus)(struct reader *r, struct str after, struct sku *out, unsigned max, unsigned *n, struct arena *a);
     bool (*cart)(struct reader *r, struct str cart, struct cart_line *out, unsigned max, unsigned *n, struct arena *a);
+    // What is owed by open orders, by key from after the one given.
+    bool (*dues)(struct reader *r, uint64_t after_key, struct due_row *out, unsigned max, unsigned *n);
     bool (*totals)(struct reader *r, int64_t now_ms, struct store_totals *out);
     void (*close)(struct reader *r);
 };

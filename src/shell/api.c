@@ -3,8 +3,9 @@
 #include "shell/shell.h"
 #include <stdlib.h>
 
-#define BACKLOG_MAX 16384 // requests the engine has not taken yet: beyond, the door says 503
-#define SEGMENTS    6
+#define BACKLOG_MAX  16384 // requests the engine has not taken yet: beyond, the door says 503
+#define SEGMENTS     6
+#define PAY_CHECK_MS 3000
 
 struct worker *worker_of(struct shell *s, const struct http_exchange *x)
 {
@@ -106,6 +107,8 @@ static void reply_write(struct api_request *q)
     const struct reply *reply = &q->r.reply;
     if (q->r.kind == REQUEST_NOTICE)
         reply_notice(q);
+    else if (q->is_buyers)
+        read_pay_state(q->worker, q->x, q->r.order_key);
     else if (reply->code)
         reply_problem_out(q);
     else if (q->r.kind == REQUEST_CART_PUT || q->r.kind == REQUEST_CART_CLEAR)
@@ -373,6 +376,12 @@ static void route_events(struct route *rt)
         feed_poll(rt->w, rt->x);
 }
 
+static void route_messages(struct route *rt)
+{
+    if (rt->x->method != HTTP_GET) return wrong_method(rt->x, "GET");
+    if (may(rt, SCOPE_READ)) read_messages(rt->w, rt->x);
+}
+
 static void route_v1(struct route *rt)
 {
     if (is(rt, 1, "skus")) return route_sku(rt);
@@ -380,6 +389,7 @@ static void route_v1(struct route *rt)
     if (is(rt, 1, "orders") && rt->n == 2) return route_orders(rt);
     if (is(rt, 1, "orders")) return route_order(rt);
     if (is(rt, 1, "events")) return route_events(rt);
+    if (is(rt, 1, "messages") && rt->n == 2) return route_messages(rt);
     not_found(rt->x);
 }
 
@@ -412,10 +422,34 @@ static void route_notify(struct route *rt)
 
 // --- The payment page, without a key: shows only what the buyer may see
 
+// Whether the buyer's "I have paid" is passed on to the provider: at most every few seconds of one order, for anybody
+// who has the page's address can say it.
+static bool pay_check_may_ask(struct shell *s, uint64_t key)
+{
+    _Atomic int64_t *last_ms = &s->pay_checks_ms[key * UINT64_C(0x9e3779b97f4a7c15) >> 54]; // of PAY_CHECKS
+    int64_t now_ms = clock_real_ms(), was_ms = atomic_load(last_ms);
+    return now_ms - was_ms >= PAY_CHECK_MS && atomic_compare_exchange_strong(last_ms, &was_ms, now_ms);
+}
+
+static void pay_check(struct route *rt, uint64_t key)
+{
+    if (!pay_check_may_ask(rt->w->shell, key)) return read_pay_state(rt->w, rt->x, key);
+    struct api_request *q = request_new(rt->w, rt->x, REQUEST_CHECK);
+    if (!q) return;
+    q->r.order_key = key;
+    q->is_buyers = true;
+    request_send(q);
+}
+
 static void route_pay(struct route *rt)
 {
     uint64_t key;
     if (rt->n < 2 || rt->n > 3) return not_found(rt->x);
+    if (is(rt, 2, "check")) {
+        if (rt->x->method != HTTP_POST) return wrong_method(rt->x, "POST");
+        if (order_of(rt, rt->seg[1], &key)) pay_check(rt, key);
+        return;
+    }
     if (!is_get(rt->x)) return wrong_method(rt->x, "GET, HEAD");
     if (rt->n == 2) return page_pay(rt->w, rt->x); // also for an order that is none: the page says so
     if (!order_of(rt, rt->seg[1], &key)) return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shell/config_value.h"
 #include "base/timetext.h"
+#include "core/cron.h"
 #include "shell/flags.h"
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -30,11 +31,6 @@ static bool is_host_char(char c)
 static bool is_group_char(char c)
 {
     return isalnum((unsigned char)c) || c == '_' || c == '-';
-}
-
-static bool is_cron_char(char c)
-{
-    return isalnum((unsigned char)c) || (c && strchr("*?/,-#", c));
 }
 
 static bool is_clean_text(struct str s)
@@ -140,16 +136,11 @@ static bool is_broker_url(struct str s)
     }
 }
 
-// The shape only: whoever runs the schedule reads it for good.
 static bool is_cron(struct str s)
 {
-    unsigned fields = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == ' ' || s.p[i] == '\t') continue;
-        if (!is_cron_char(s.p[i])) return false;
-        if (i == 0 || s.p[i - 1] == ' ' || s.p[i - 1] == '\t') fields++;
-    }
-    return fields == 6 || fields == 7;
+    struct cron cron;
+    char why[CRON_WHY_SIZE];
+    return cron_parse(s, &cron, why);
 }
 
 static bool is_text(const struct value_rule *r, struct str s)

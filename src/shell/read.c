@@ -324,6 +324,10 @@ void read_ready(struct worker *w, struct http_exchange *x)
     json_ki64(&w->out, "backlog", engine_backlog(s->engine));
     int64_t next_ms = engine_next_ms(s->engine);
     if (next_ms != INT64_MAX) json_ktime(&w->out, "next_due_at", next_ms);
+    json_key(&w->out, "broker");
+    s->broker->ops->describe(s->broker, &w->out);
+    json_key(&w->out, "sweep");
+    sweep_describe(s->sweep, &w->out);
     json_close(&w->out, '}');
     api_respond_json(x, ready ? 200 : 503, &w->out);
 }
@@ -353,6 +357,12 @@ static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
         for (unsigned a = 1; a < N_ANSWERS; a++)
             buf_printf(b, "till_checkbacks_total{policy=\"%s\",answer=\"%s\"} %llu\n", policy_name((enum policy)p),
                        answers[a], count(&st->checkbacks[p][a]));
+    static const char *const sends[] = {"half", "end", "main", "second"};
+    metric(b, "till_broker_sends_total", "counter", "What a broker elsewhere was told, by outcome.");
+    for (unsigned k = 0; k < N_SENDS; k++)
+        for (unsigned o = 1; o < N_OUTCOMES; o++)
+            buf_printf(b, "till_broker_sends_total{kind=\"%s\",outcome=\"%s\"} %llu\n", sends[k],
+                       outcome_name((enum outcome)o), count(&st->sends[k][o]));
     const struct {
         const char *name, *help;
         const _Atomic uint64_t *c;
@@ -369,6 +379,13 @@ static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
         {"till_payments_late_total", "Captures for cancelled orders.", &st->late},
         {"till_payments_duplicate_total", "Second captures of one order.", &st->duplicate},
         {"till_payments_mismatch_total", "Captures of another amount.", &st->mismatch},
+        {"till_messages_total", "Messages delivered by the embedded broker.", &st->messages},
+        {"till_messages_received_total", "order.cancel messages that reached the cancel receiver.", &st->received},
+        {"till_messages_dead_total", "Messages that went to the dead letters.", &st->dead},
+        {"till_messages_unknown_total", "Messages received about orders that are not ours.", &st->received_unknown},
+        {"till_checkbacks_unknown_total", "Check-backs about orders that are not ours: never decided.",
+         &st->checks_unknown},
+        {"till_sweep_rescued_total", "Orders a sweep moved on.", &st->swept},
         {"till_cases_total", "Notifications of numbers never given.", &st->cases},
     };
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
@@ -410,6 +427,8 @@ void read_metrics(struct worker *w, struct http_exchange *x)
            "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
     buf_printf(&w->out, "till_deadlines_unaccounted %lld\n", (long long)totals.deadlines_overdue);
     metrics_of_engine(engine_stats(s->engine), &w->out);
+    s->broker->ops->metrics(s->broker, &w->out);
+    sweep_metrics(s->sweep, &w->out);
     metrics_of_edge(s, &w->out);
     http_respond(x, 200, "text/plain; version=0.0.4", NULL, buf_view(&w->out));
 }

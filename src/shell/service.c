@@ -2,6 +2,7 @@
 #include "shell/service.h"
 #include "base/log.h"
 #include "broker/embedded.h"
+#include "broker/rocketmq.h"
 #include "channel/alipay.h"
 #include "sandbox/sandbox.h"
 #include "shell/shell.h"
@@ -16,16 +17,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CALL_DEADLINE_MS 5000
-#define CANCEL_WAIT_MS   5000 // until the engine closes by itself
-#define REPLY_WAIT_MS    3000
-#define CODE_MIN_LIFE_MS 60000
-#define CODE_MAX_LIFE_MS (115 * 60 * INT64_C(1000)) // Alipay's ceiling is 2 h
-#define REFUND_QUERY_MS  10000
-#define TIDY_MS          1000
-#define STOP_GRACE_MS    5000
-#define CALLS_MAX        4096
-#define CALLS_IN_FLIGHT  64
+#define CALL_DEADLINE_MS   5000
+#define CANCEL_WAIT_MS     5000 // until the engine closes by itself
+#define BROKER_DEADLINE_MS 3000
+#define REPLY_WAIT_MS      3000
+#define CODE_MIN_LIFE_MS   60000
+#define CODE_MAX_LIFE_MS   (115 * 60 * INT64_C(1000)) // Alipay's ceiling is 2 h
+#define REFUND_QUERY_MS    10000
+#define TIDY_MS            1000
+#define STOP_GRACE_MS      5000
+#define CALLS_MAX          4096
+#define CALLS_IN_FLIGHT    64
 
 struct service {
     const struct service_options *o;
@@ -34,8 +36,8 @@ struct service {
     struct shell shell;
     struct sqlite_options sqlite;
     struct store *store;
+    struct reader *sweep_reader;
     struct caller *caller;
-    struct broker *broker;
     struct sandbox *sandbox;
     pthread_t engine_thread;
     bool engine_runs;
@@ -220,6 +222,11 @@ static bool fill_catalogue(struct service *s)
     return n > 0 || add_demo_catalogue(s);
 }
 
+static enum broker_kind broker_kind_of(const struct config *c)
+{
+    return strcmp(c->broker.url, "embedded:") == 0 ? BROKER_EMBEDDED : BROKER_REMOTE;
+}
+
 static struct rules rules_of(const struct config *c)
 {
     return (struct rules){
@@ -230,7 +237,7 @@ static struct rules rules_of(const struct config *c)
                       .first_ms = c->checkback.first_ms,
                       .interval_ms = c->checkback.interval_ms,
                       .max = (uint32_t)c->checkback.max},
-        .broker = BROKER_EMBEDDED,
+        .broker = broker_kind_of(c),
         .cancel_wait_ms = CANCEL_WAIT_MS,
         .call_deadline_ms = CALL_DEADLINE_MS,
         .code_min_life_ms = CODE_MIN_LIFE_MS,
@@ -274,11 +281,39 @@ static void post_news(void *ctx, const struct broker_news *n)
     engine_post_news(s->shell.engine, n);
 }
 
+static bool open_rocketmq(struct service *s, const struct news_sink *sink)
+{
+    char why[200];
+    struct rocketmq_options o = {.url = s->config->broker.url,
+                                 .access_key = s->config->broker.access_key,
+                                 .secret_key_file = s->config->broker.secret_key_file,
+                                 .tls = s->config->broker.tls,
+                                 .call_deadline_ms = BROKER_DEADLINE_MS,
+                                 .window_ms = s->config->order.pay_within_ms};
+    memcpy(o.secret, s->shell.secret, ID_SECRET_SIZE);
+    if (!s->store->ops->consumed(s->store, CONSUMER_OUTBOX, &o.published_key))
+        return fail(s, "the store cannot be read");
+    o.reader = sqlite_reader_open(&s->sqlite, why);
+    if (!o.reader) return fail(s, "store: %s", why);
+    s->shell.broker = rocketmq_open(&o, sink, why);
+    return s->shell.broker || fail(s, "broker: %s", why);
+}
+
 static bool open_broker(struct service *s)
 {
     char why[160];
-    s->broker = embedded_open(s->store, &(struct news_sink){post_news, s}, why);
-    return s->broker || fail(s, "broker: %s", why);
+    struct news_sink sink = {post_news, s};
+    s->shell.broker_kind = broker_kind_of(s->config);
+    if (s->shell.broker_kind == BROKER_REMOTE) return open_rocketmq(s, &sink);
+    s->shell.broker = embedded_open(s->store, &sink, why);
+    return s->shell.broker || fail(s, "broker: %s", why);
+}
+
+static bool start_broker(struct service *s)
+{
+    char why[160];
+    const struct broker_ops *ops = s->shell.broker->ops;
+    return !ops->start || ops->start(s->shell.broker, why) || fail(s, "broker: %s", why);
 }
 
 static bool open_engine(struct service *s)
@@ -287,7 +322,7 @@ static bool open_engine(struct service *s)
     struct engine_options o = {
         .store = s->store,
         .rules = rules_of(s->config),
-        .broker = s->broker,
+        .broker = s->shell.broker,
         .reply_wait_ms = REPLY_WAIT_MS,
         .ctx = &s->shell,
         .reply = api_engine_reply,
@@ -369,6 +404,15 @@ static bool open_workers(struct service *s)
     return true;
 }
 
+static bool open_sweep(struct service *s)
+{
+    char why[200];
+    s->sweep_reader = sqlite_reader_open(&s->sqlite, why);
+    if (!s->sweep_reader) return fail(s, "store: %s", why);
+    s->shell.sweep = sweep_new(&s->shell, s->config->sweep.cron, s->sweep_reader, why);
+    return s->shell.sweep || fail(s, "%s", why);
+}
+
 static bool open_auth(struct service *s)
 {
     char why[200];
@@ -383,6 +427,7 @@ static bool start_threads(struct service *s)
 {
     if (pthread_create(&s->engine_thread, NULL, run_engine, s) != 0) return fail(s, "cannot start the engine's thread");
     s->engine_runs = true;
+    if (!sweep_start(s->shell.sweep)) return fail(s, "cannot start the sweep's thread");
     if (s->sandbox && !sandbox_start(s->sandbox)) return fail(s, "cannot start the sandbox's threads");
     if (!http_server_start(s->shell.http)) return fail(s, "cannot start the HTTP workers");
     atomic_store(&s->shell.is_ready, true);
@@ -400,7 +445,7 @@ static bool open_all(struct service *s)
     if (!config_check(s->config, s->why)) return false;
     if (s->o->test_clock && !s->o->is_dev && !open_test_clock(s)) return false;
     return open_auth(s) && open_http(s) && open_store(s) && open_workers(s) && fill_catalogue(s) && open_channels(s) &&
-           open_broker(s) && open_engine(s) && start_threads(s);
+           open_broker(s) && open_sweep(s) && open_engine(s) && start_broker(s) && start_threads(s);
 }
 
 static void end_listeners(struct shell *sh)
@@ -419,6 +464,8 @@ static void close_all(struct service *s)
         end_listeners(sh);
         http_server_stop(sh->http, STOP_GRACE_MS);
     }
+    sweep_free(sh->sweep);
+    if (s->sweep_reader) s->sweep_reader->ops->close(s->sweep_reader);
     test_clock_free(sh->test_clock);
     if (s->sandbox && s->engine_runs) sandbox_stop(s->sandbox);
     if (s->engine_runs) {
@@ -430,7 +477,7 @@ static void close_all(struct service *s)
     for (unsigned c = 0; c < N_CHANNELS; c++)
         if (sh->channels[c]) sh->channels[c]->ops->free(sh->channels[c]);
     if (s->caller) caller_free(s->caller);
-    if (s->broker) s->broker->ops->free(s->broker);
+    if (sh->broker) sh->broker->ops->free(sh->broker);
     engine_free(sh->engine);
     api_forget(sh);
     http_server_free(sh->http);

@@ -12,8 +12,11 @@
 #include "shell/auth.h"
 
 struct sandbox;
+struct sweep;
 struct test_clock;
 struct worker;
+
+#define PAY_CHECKS 1024 // a power of two: 10 bits
 
 struct shell {
     // set before the workers start, then read-only
@@ -24,6 +27,9 @@ struct shell {
     enum policy policy;
     bool is_dev; // shop page, demo catalogue
     struct channel *channels[N_CHANNELS];
+    enum broker_kind broker_kind;
+    struct broker *broker;
+    struct sweep *sweep;
     struct engine *engine;
     struct http_server *http;
     struct auth *auth;
@@ -32,7 +38,8 @@ struct shell {
     struct worker *workers;        // one per HTTP worker
     unsigned n_workers;
     _Atomic bool is_ready, is_stopping;
-    _Atomic uint64_t last_event_key; // no event has a larger one
+    _Atomic uint64_t last_event_key;           // no event has a larger one
+    _Atomic int64_t pay_checks_ms[PAY_CHECKS]; // when "I have paid" was last passed on, by a hash of the order
     // counters of the edge
     _Atomic uint64_t requests, refused_notices[8]; // the latter by enum notice_verdict
 };
@@ -59,6 +66,7 @@ struct api_request {
     struct worker *worker;
     struct arena arena; // what r points to
     struct api_request *next_answered;
+    bool is_buyers; // from the payment page: answered with what the buyer may see
 };
 
 // --- present.c: rows as JSON
@@ -111,6 +119,16 @@ void read_cart(struct worker *w, struct http_exchange *x, struct str cart);
 void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_metrics(struct worker *w, struct http_exchange *x);
 void read_ready(struct worker *w, struct http_exchange *x);
+
+// --- messages.c
+void read_messages(struct worker *w, struct http_exchange *x);
+
+// --- sweep.c
+struct sweep *sweep_new(struct shell *s, const char *cron, struct reader *reader, char why[200]); // reader: borrowed
+bool sweep_start(struct sweep *w);
+void sweep_free(struct sweep *w);                      // ends its thread first; NULL allowed
+void sweep_describe(struct sweep *w, struct buf *out); // a JSON object
+void sweep_metrics(struct sweep *w, struct buf *out);
 
 // --- feed.c: events by long poll and as a stream; the payment page's own stream
 struct feed *feed_new(struct worker *w);

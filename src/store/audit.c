@@ -114,7 +114,22 @@ static const struct check CHECKS[] = {
      "UNION SELECT 2, p.order_key FROM payments p LEFT JOIN orders o ON o.key = p.order_key "
      "WHERE p.owes <> 0 AND (p.due_ms IS NULL OR o.due_ms IS NULL OR o.due_ms > p.due_ms) "
      "UNION SELECT 2, f.order_key FROM refunds f LEFT JOIN orders o ON o.key = f.order_key "
-     "WHERE f.state = 1 AND (f.due_ms IS NULL OR o.due_ms IS NULL OR o.due_ms > f.due_ms)"},
+     "WHERE f.state = 1 AND (f.due_ms IS NULL OR o.due_ms IS NULL OR o.due_ms > f.due_ms) "
+     "UNION SELECT 2, h.order_key FROM halves h LEFT JOIN orders o ON o.key = h.order_key "
+     "WHERE h.owes <> 0 AND (o.due_ms IS NULL OR o.due_ms > h.due_ms)"},
+    // An order with a row in halves had its messages at a broker elsewhere.
+    {"messages_told", "each order's messages are those of its policy and its history, once each", "ord_",
+     COUNT("messages"),
+     "WITH m AS MATERIALIZED (SELECT order_key, sum(type = 1) AS c, sum(type = 2) AS p, sum(type = 3) AS x "
+     "FROM messages WHERE topic <> 4 GROUP BY order_key) "
+     "SELECT 2, o.key FROM orders o LEFT JOIN m ON m.order_key = o.key "
+     "WHERE NOT EXISTS (SELECT 1 FROM halves h WHERE h.order_key = o.key) AND CASE WHEN o.policy = 3 "
+     "THEN ifnull(m.c, 0) > 0 OR (o.state = 4) <> ifnull(m.p, 0) OR (o.state = 5 AND m.x IS NOT 1) OR m.x > 1 "
+     "OR (o.state < 4 AND m.x > 0) ELSE (o.state IN (3, 5) AND m.c IS NOT 1) OR m.c > 1 "
+     "OR (o.state < 3 AND m.c > 0) OR m.p + m.x > 0 END "
+     "UNION ALL SELECT 2, order_key FROM m WHERE order_key NOT IN (SELECT key FROM orders)"},
+    {"broker_told", "what a broker elsewhere must be told has been told", "ord_", COUNT("halves"),
+     "SELECT 1, order_key FROM halves WHERE owes <> 0"},
     {"one_attempt_per_number", "attempts are numbered 1 to n, and a provider's trade pays one attempt", "ord_",
      COUNT("payments"),
      "SELECT 2, order_key FROM payments GROUP BY order_key HAVING count(*) <> max(n) "

@@ -314,22 +314,23 @@ static int sqlite_messages(struct store *base, enum topic topic, uint64_t after_
     return s->rc == SQLITE_OK ? (int)n : -1;
 }
 
-// The one number of a statement without parameters.
-static bool number_read(struct sqlite_store *s, enum statement id, int64_t *out)
+// The one number of a statement that is bound.
+static bool number_read(struct sqlite_store *s, struct params p, int64_t *out)
 {
     s->rc = SQLITE_OK;
-    struct params p = params_of(s, id);
     bool row = statement_row(s, &p);
     if (row) *out = sqlite3_column_int64(p.st, 0);
     statement_done(&p);
     return row;
 }
 
-static bool sqlite_consumed(struct store *base, uint64_t *key)
+static bool sqlite_consumed(struct store *base, enum consumer consumer, uint64_t *key)
 {
     struct sqlite_store *s = (struct sqlite_store *)base;
     int64_t n = 0;
-    bool ok = !s->broken && number_read(s, ST_CONSUMED, &n);
+    struct params p = params_of(s, ST_CONSUMED);
+    put_i64(&p, consumer);
+    bool ok = !s->broken && number_read(s, p, &n);
     *key = (uint64_t)n;
     return ok;
 }
@@ -550,7 +551,7 @@ static bool store_open(struct sqlite_store *s, const struct sqlite_options *o, i
         return false;
     }
     int64_t any = 0;
-    (void)number_read(s, ST_HALVES_ANY, &any);
+    (void)number_read(s, params_of(s, ST_HALVES_ANY), &any);
     s->has_halves = any != 0 || s->rc != SQLITE_OK;
     sqlite3_wal_hook(s->db, keep_wal_pages, s);
     return sqlite3_busy_timeout(s->db, 200) == SQLITE_OK;

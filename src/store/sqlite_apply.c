@@ -139,6 +139,7 @@ static void order_add(struct sqlite_store *s, const struct change *c)
     put_i64(&p, o->paid_ms);
     put_i64(&p, o->cancelled_ms);
     put_time(&p, o->check_ms);
+    put_i64(&p, o->scanned_ms);
     put_time(&p, o->due_ms);
     put_text(&p, t->currency);
     put_text_or_null(&p, t->merchant_order_no);
@@ -182,6 +183,7 @@ static bool order_set(struct sqlite_store *s, const struct order *o)
     put_i64(&p, o->paid_ms);
     put_i64(&p, o->cancelled_ms);
     put_time(&p, o->check_ms);
+    put_i64(&p, o->scanned_ms);
     put_time(&p, o->due_ms);
     return statement_run(s, &p) && sqlite3_changes(s->db) == 1;
 }
@@ -311,6 +313,8 @@ static void half_write(struct sqlite_store *s, uint64_t order_key, const struct 
     put_i64(&p, h->owes);
     put_i64(&p, h->n_checks);
     put_i64(&p, h->tries);
+    put_i64(&p, h->main_sequence);
+    put_i64(&p, h->second_sequence);
     put_time(&p, h->due_ms);
     put_text(&p, (struct str){h->at.broker, strnlen(h->at.broker, BROKER_NAME_SIZE)});
     put_i64(&p, h->at.commit_log_offset);
@@ -520,6 +524,7 @@ static enum apply_result apply_case(struct sqlite_store *s, const struct change 
 static enum apply_result apply_consumed(struct sqlite_store *s, const struct change *c)
 {
     struct params p = params_of(s, ST_CONSUMED_SET);
+    put_i64(&p, c->consumer);
     put_key(&p, c->consumed_key);
     statement_run(s, &p);
     return APPLY_DONE;
@@ -599,7 +604,7 @@ static enum batch_end batch_run(struct sqlite_store *s, struct change *changes, 
     if (!run(s, ST_BEGIN)) return BATCH_BEFORE_COMMIT;
     bool all_done = true;
     for (unsigned i = 0; i < n && s->rc == SQLITE_OK; i++) {
-        if (changes[i].kind == CHANGE_CONSUMED && !all_done)
+        if (changes[i].kind == CHANGE_CONSUMED && changes[i].consumer == CONSUMER_CANCEL && !all_done)
             changes[i].result = APPLY_CONFLICT; // something before it was not taken
         else if (fenced)
             change_apply_fenced(s, &changes[i], a);

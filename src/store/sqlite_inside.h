@@ -43,7 +43,7 @@ void put_null(struct params *p);
     "o.key, o.version, o.sequence, o.state, o.reason, o.channel, o.policy, o.holds_stock, o.reply_state, "             \
     "o.reply_version, o.n_checks, o.amount_fen, o.paid_fen, o.refunded_fen, o.created_ms, o.expires_ms, "              \
     "o.closing_ms, "                                                                                                   \
-    "o.paid_ms, o.cancelled_ms, o.check_ms, o.due_ms"
+    "o.paid_ms, o.cancelled_ms, o.check_ms, o.scanned_ms, o.due_ms"
 #define ORDER_TEXT_COLUMNS "o.merchant_order_no, o.buyer, o.subject, o.currency, o.items, o.metadata"
 #define PAYMENT_COLUMNS                                                                                                \
     "p.key, p.n, p.channel, p.state, p.proof, p.amount_fen, p.captured_fen, p.refunded_fen, "                          \
@@ -53,7 +53,8 @@ void put_null(struct params *p);
     "f.key, f.payment_key, f.state, f.cause, f.owes, f.tries, f.uncertain, f.amount_fen, f.created_ms, "               \
     "f.finished_ms, f.due_ms, f.absents"
 #define HALF_COLUMNS                                                                                                   \
-    "h.state, h.answer, h.owes, h.n_checks, h.tries, h.due_ms, h.broker, h.commit_log_offset, h.queue_offset"
+    "h.state, h.answer, h.owes, h.n_checks, h.tries, h.main_sequence, h.second_sequence, h.due_ms, h.broker, "         \
+    "h.commit_log_offset, h.queue_offset"
 #define MESSAGE_COLUMNS "m.topic, m.key, m.at_ms, m.type, m.order_key, m.sequence, m.amount_fen, m.reason"
 #define SKU_COLUMNS     "s.sku, s.title, s.currency, s.price_fen, s.available, s.held, s.sold"
 
@@ -104,14 +105,15 @@ bool sqlite_secret_read(sqlite3 *db,
     X(ST_ORDER_ADD,                                                                                                    \
       "INSERT INTO orders (key, sequence, state, reason, channel, policy, holds_stock, "                               \
       "reply_state, reply_version, n_checks, amount_fen, paid_fen, refunded_fen, created_ms, expires_ms, "             \
-      "closing_ms, paid_ms, cancelled_ms, check_ms, due_ms, currency, merchant_order_no, "                             \
+      "closing_ms, paid_ms, cancelled_ms, check_ms, scanned_ms, due_ms, currency, merchant_order_no, "                 \
       "merchant_mark, request_a, request_b, buyer, buyer_mark, subject, items, metadata, "                             \
-      "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                            \
+      "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                         \
       "?, ?, ?, ?, ?, ?, ?, ?, 1)")                                                                                    \
-    X(ST_ORDER_SET, "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                         \
-                    "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "         \
-                    "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, due_ms = ?15 "               \
-                    "WHERE key = ?1 AND version = ?2 - 1")                                                             \
+    X(ST_ORDER_SET,                                                                                                    \
+      "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                                       \
+      "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "                       \
+      "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, scanned_ms = ?15, due_ms = ?16 "           \
+      "WHERE key = ?1 AND version = ?2 - 1")                                                                           \
     X(ST_PAYMENT_ADD, "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                          \
                       "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "                \
                       "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms) VALUES "                \
@@ -146,15 +148,13 @@ bool sqlite_secret_read(sqlite3 *db,
     X(ST_IDEM_OLD, "SELECT n, scope_a, at_ms FROM idempotency ORDER BY n LIMIT ?")                                     \
     X(ST_IDEM_PURGE, "DELETE FROM idempotency WHERE n <= ?")                                                           \
     X(ST_HALF, "SELECT " HALF_COLUMNS " FROM halves h WHERE h.order_key = ?")                                          \
-    X(ST_HALF_SET, "INSERT INTO halves VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "                              \
-                   "ON CONFLICT (order_key) DO UPDATE SET state = ?2, answer = ?3, owes = ?4, n_checks = ?5, "         \
-                   "tries = ?6, due_ms = ?7, broker = ?8, commit_log_offset = ?9, queue_offset = ?10")                 \
+    X(ST_HALF_SET, "INSERT OR REPLACE INTO halves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                        \
     X(ST_HALVES_ANY, "SELECT EXISTS (SELECT 1 FROM halves)")                                                           \
     X(ST_MESSAGE_ADD, "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                          \
     X(ST_MESSAGES, "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.topic = ? AND m.key > ? "                       \
                    "ORDER BY m.key LIMIT ?")                                                                           \
-    X(ST_CONSUMED, "SELECT key FROM consumed WHERE group_name = 'till_cancel'")                                        \
-    X(ST_CONSUMED_SET, "UPDATE consumed SET key = ?1 WHERE group_name = 'till_cancel' AND key < ?1")                   \
+    X(ST_CONSUMED, "SELECT key FROM consumed WHERE consumer = ?")                                                      \
+    X(ST_CONSUMED_SET, "UPDATE consumed SET key = ?2 WHERE consumer = ?1 AND key < ?2")                                \
     X(ST_TALLY_SET, "UPDATE tally SET last_key = ?, last_ms = ?, placed = ?, awaiting_payment = ?, "                   \
                     "closing = ?, paid = ?, cancelled = ?")
 

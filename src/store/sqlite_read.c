@@ -39,6 +39,8 @@
                "ORDER BY s.id DESC LIMIT ?2")                                                                          \
     X(RD_CART, "SELECT " SKU_COLUMNS ", c.quantity FROM carts c JOIN skus s ON s.sku = c.sku "                         \
                "WHERE c.cart = ? ORDER BY c.sku LIMIT ?")                                                              \
+    X(RD_DUES, "SELECT key, due_ms FROM orders INDEXED BY orders_owing "                                               \
+               "WHERE due_ms IS NOT NULL AND key > ? ORDER BY key LIMIT ?")                                            \
     X(RD_TALLY, "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                          \
                 "(SELECT count(*) FROM orders INDEXED BY orders_owing WHERE due_ms IS NOT NULL "                       \
                 "AND expires_ms < ?1 AND state IN (1, 2)) FROM tally")
@@ -335,6 +337,20 @@ static bool read_cart(struct reader *r, struct str cart, struct cart_line *out, 
     return query_end(&q);
 }
 
+static bool read_dues(struct reader *r, uint64_t after_key, struct due_row *out, unsigned max, unsigned *n)
+{
+    struct query q = query_of(r, RD_DUES, NULL);
+    put_key(&q.p, after_key);
+    put_i64(&q.p, max);
+    *n = 0;
+    while (*n < max && query_row(&q)) {
+        struct due_row *row = &out[(*n)++];
+        row->order_key = (uint64_t)col_i64(&q.c);
+        row->due_ms = col_i64(&q.c);
+    }
+    return query_end(&q);
+}
+
 static bool read_totals(struct reader *r, int64_t now_ms, struct store_totals *out)
 {
     memset(out, 0, sizeof *out);
@@ -371,6 +387,7 @@ static const struct reader_ops OPS = {
     .sku = read_sku,
     .skus = read_skus,
     .cart = read_cart,
+    .dues = read_dues,
     .totals = read_totals,
     .close = read_close,
 };

@@ -94,6 +94,7 @@ void col_order(struct columns *c, struct order *o)
     o->paid_ms = col_i64(c);
     o->cancelled_ms = col_i64(c);
     o->check_ms = col_time(c);
+    o->scanned_ms = col_i64(c);
     o->due_ms = col_time(c);
 }
 
@@ -156,6 +157,8 @@ void col_half(struct columns *c, struct half *h)
     h->owes = (unsigned)col_i64(c);
     h->n_checks = (uint32_t)col_i64(c);
     h->tries = (uint32_t)col_i64(c);
+    h->main_sequence = (uint32_t)col_i64(c);
+    h->second_sequence = (uint32_t)col_i64(c);
     h->due_ms = col_time(c);
     struct str broker = col_text(c);
     if (broker.n < BROKER_NAME_SIZE) memcpy(h->at.broker, broker.p, broker.n);

@@ -21,7 +21,8 @@ _Static_assert(REFUND_PENDING == 1 && REFUND_SUCCEEDED == 2 && REFUND_FAILED == 
 _Static_assert(HALF_UNSENT == 1 && HALF_PENDING == 2 && HALF_ENDED == 3 && ANSWER_COMMIT == 2 && ANSWER_ROLLBACK == 3 &&
                    TOPIC_CANCEL == 1 && TOPIC_PAID == 2 && TOPIC_EVENTS == 3 && TOPIC_DEAD == 4 &&
                    MESSAGE_CANCEL == 1 && MESSAGE_CANCELLED == 3 &&
-                   (OWES_HALF | OWES_END | OWES_MAIN | OWES_SECOND) == 15,
+                   (OWES_HALF | OWES_END | OWES_MAIN | OWES_SECOND) == 15 && CONSUMER_CANCEL == 0 &&
+                   CONSUMER_OUTBOX == 1,
                "stored");
 _Static_assert(STOCK_MAX == INT64_C(1000000000000) && AMOUNT_MAX_FEN == INT64_C(10000000000), "stored");
 
@@ -62,7 +63,8 @@ static const char *const MIGRATIONS[] = {
     " paid_ms INTEGER NOT NULL,"
     " cancelled_ms INTEGER NOT NULL,"
     " check_ms INTEGER," // NULL: not again
-    " due_ms INTEGER,"   // NULL: nothing is owed
+    " scanned_ms INTEGER NOT NULL,"
+    " due_ms INTEGER," // NULL: nothing is owed
     " currency TEXT NOT NULL,"
     " merchant_order_no TEXT,"
     " merchant_mark INTEGER," // of merchant_order_no, for the index in memory
@@ -204,6 +206,8 @@ static const char *const MIGRATIONS[] = {
     " owes INTEGER NOT NULL CHECK (owes BETWEEN 0 AND 15),"
     " n_checks INTEGER NOT NULL CHECK (n_checks >= 0),"
     " tries INTEGER NOT NULL CHECK (tries >= 0),"
+    " main_sequence INTEGER NOT NULL,"
+    " second_sequence INTEGER NOT NULL,"
     " due_ms INTEGER,"
     " broker TEXT NOT NULL,"
     " commit_log_offset INTEGER NOT NULL,"
@@ -223,13 +227,13 @@ static const char *const MIGRATIONS[] = {
     " reason INTEGER NOT NULL CHECK (reason BETWEEN 0 AND 4),"
     " PRIMARY KEY (topic, key)"
     ") STRICT, WITHOUT ROWID;"
-    // Up to where the groups of the embedded broker have consumed.
+    // Up to where messages are consumed, and public events published elsewhere.
     "CREATE TABLE consumed ("
-    " group_name TEXT PRIMARY KEY,"
+    " consumer INTEGER PRIMARY KEY CHECK (consumer IN (0, 1)),"
     " key INTEGER NOT NULL"
-    ") STRICT, WITHOUT ROWID;"
+    ") STRICT;"
     "INSERT INTO tally VALUES (1, 0, 0, 0, 0, 0, 0, 0);"
-    "INSERT INTO consumed VALUES ('till_cancel', 0);",
+    "INSERT INTO consumed VALUES (0, 0), (1, 0);",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof MIGRATIONS / sizeof MIGRATIONS[0]))

@@ -83,6 +83,8 @@ static void node_key(const struct node *n, unsigned char key[KEY_SIZE])
         k = put(k, p->refunding_fen);
         k = put(k, p->counts);
         k = put(k, n->now_ms >= p->expires_ms + GRACE_MS);
+        bool waits = p->owes == CALL_QUERY && p->tries == 0 && p->due_ms <= o->closing_ms + rules.cancel_wait_ms;
+        k = put(k, waits && p->due_ms > n->now_ms); // for order.cancel
     }
     for (unsigned i = 0; i < n->b.n_refunds; i++) {
         const struct refund *f = &n->b.refund[i];
@@ -260,6 +262,8 @@ static void visit_all_from(unsigned from)
     if (due_ms != TIME_NEVER)
         visit(from, (struct event){.kind = EV_DUE, .now_ms = due_ms > now_ms ? due_ms : now_ms}, "the timer");
     visit(from, (struct event){.kind = EV_CANCEL, .now_ms = now_ms, .cancel = {REASON_BUYER}}, "a cancellation");
+    visit(from, (struct event){.kind = EV_SWEEP, .now_ms = now_ms}, "the sweep");
+    visit(from, (struct event){.kind = EV_RECEIVED, .now_ms = now_ms}, "order.cancel");
     visit(from, (struct event){.kind = EV_CHECK, .now_ms = now_ms}, "a check");
     visit(from, (struct event){.kind = EV_LATE_REPLY, .now_ms = now_ms}, "a late reply");
     for (int64_t fen = 0; fen <= 1; fen++)
@@ -277,6 +281,7 @@ static void explore(enum release release, enum late_payment late)
         .release = release,
         .late_payment = late,
         .checkback = {SCHEDULE_ADAPTIVE, 30000, 30000, 3},
+        .cancel_wait_ms = 5000,
         .call_deadline_ms = 3000,
         .code_min_life_ms = 60000,
         .code_max_life_ms = 7200000,

@@ -210,6 +210,31 @@ void desk_refund(struct desk *d, int64_t amount_fen)
     desk_event(d, (struct event){.kind = EV_REFUND, .refund = {amount_fen}});
 }
 
+struct half_at copy_at(unsigned n)
+{
+    return (struct half_at){"broker-a", 1000 * (int64_t)n, n};
+}
+
+void desk_sent(struct desk *d, enum send_kind kind, enum outcome outcome, struct half_at at)
+{
+    desk_event(d, (struct event){.kind = EV_SENT, .sent = {kind, outcome, at}});
+}
+
+void desk_checkback(struct desk *d, struct half_at at, uint32_t n)
+{
+    desk_event(d, (struct event){.kind = EV_CHECKBACK, .checkback = {at, n}});
+}
+
+void desk_received(struct desk *d)
+{
+    desk_event(d, (struct event){.kind = EV_RECEIVED});
+}
+
+void desk_sweep(struct desk *d)
+{
+    desk_event(d, (struct event){.kind = EV_SWEEP});
+}
+
 void desk_reload(struct desk *d)
 {
     struct bundle all = d->b;
@@ -246,6 +271,29 @@ unsigned told(const struct desk *d, enum event_type type)
     return n;
 }
 
+const struct send *send_of(const struct desk *d, enum send_kind kind)
+{
+    for (unsigned i = 0; i < d->out.n_sends; i++)
+        if (d->out.sends[i].kind == kind) return &d->out.sends[i];
+    return NULL;
+}
+
+unsigned sends_of(const struct desk *d, enum send_kind kind)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < d->out.n_sends; i++)
+        n += d->out.sends[i].kind == kind;
+    return n;
+}
+
+unsigned messages_of(const struct desk *d, enum message_type type)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < d->out.n_messages; i++)
+        n += d->out.messages[i].type == type;
+    return n;
+}
+
 enum message_answer half_answer(const struct desk *d)
 {
     for (unsigned i = 0; i < d->out.n_traces; i++)
@@ -256,7 +304,8 @@ enum message_answer half_answer(const struct desk *d)
 bool nothing_happened(const struct desk *d)
 {
     return !d->out.changed && !d->out.n_events && !d->out.n_calls && !d->out.stock && !d->out.refusal &&
-           !d->out.payments_changed && !d->out.refunds_changed;
+           !d->out.payments_changed && !d->out.refunds_changed && !d->out.half_changed && !d->out.n_messages &&
+           !d->out.n_sends;
 }
 
 bool can_be_paid(const struct desk *d)

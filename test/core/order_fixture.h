@@ -62,13 +62,23 @@ void desk_check(struct desk *d);
 void desk_reload(struct desk *d); // keeps only the rows a store would load: order.h at struct bundle
 void desk_refund(struct desk *d, int64_t amount_fen);
 
+// The broker's side. Copies of a half message lie one behind the other, all at one broker.
+struct half_at copy_at(unsigned n);
+void desk_sent(struct desk *d, enum send_kind kind, enum outcome outcome, struct half_at at);
+void desk_checkback(struct desk *d, struct half_at at, uint32_t n);
+void desk_received(struct desk *d);
+void desk_sweep(struct desk *d);
+
 // Of the last step.
 const struct call *call_of(const struct desk *d, enum call_method method); // the first, or NULL
 unsigned calls_of(const struct desk *d, enum call_method method);
 unsigned told(const struct desk *d, enum event_type type);
-enum message_answer half_answer(const struct desk *d); // of the first check-back trace, or ANSWER_NONE
-bool nothing_happened(const struct desk *d);           // but perhaps a trace
-bool can_be_paid(const struct desk *d);                // by a code that is out or in the making
+const struct send *send_of(const struct desk *d, enum send_kind kind); // the first, or NULL
+unsigned sends_of(const struct desk *d, enum send_kind kind);
+unsigned messages_of(const struct desk *d, enum message_type type); // kept by the embedded broker
+enum message_answer half_answer(const struct desk *d);              // of the first check-back trace, or ANSWER_NONE
+bool nothing_happened(const struct desk *d);                        // but perhaps a trace
+bool can_be_paid(const struct desk *d);                             // by a code that is out or in the making
 
 #define ORDER_IS(d, s)      assert_string_equal(order_state_name((d)->b.order.state), order_state_name(s))
 #define PAYMENT_IS(d, i, s) assert_string_equal(payment_state_name((d)->b.payment[i].state), payment_state_name(s))

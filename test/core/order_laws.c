@@ -18,14 +18,23 @@ static void take_earlier(int64_t *ms, int64_t other_ms)
     if (other_ms < *ms) *ms = other_ms;
 }
 
-int64_t owed_first_ms(const struct bundle *b)
+// Kept as a half message by a broker that asks back by itself.
+static bool is_asked_about(const struct rules *rules, const struct order *o)
+{
+    return rules->broker == BROKER_REMOTE && (o->policy == POLICY_REVERSE || o->policy == POLICY_FORWARD);
+}
+
+int64_t owed_first_ms(const struct rules *rules, const struct bundle *b)
 {
     int64_t ms = TIME_NEVER;
     bool payable = order_payable(&b->order);
+    bool waits = is_asked_about(rules, &b->order) && rules->checkback.schedule == SCHEDULE_FIXED;
+    int64_t wait_ms = waits ? rules->checkback.interval_ms / 2 : 0;
     if (payable) {
         take_earlier(&ms, b->order.expires_ms);
-        take_earlier(&ms, b->order.check_ms);
+        if (b->order.check_ms != TIME_NEVER) take_earlier(&ms, b->order.check_ms + wait_ms);
     }
+    if (b->half.owes) take_earlier(&ms, b->half.due_ms);
     for (unsigned i = 0; i < b->n_payments; i++) {
         const struct payment *p = &b->payment[i];
         if (p->owes != CALL_NONE) take_earlier(&ms, p->due_ms);
@@ -89,12 +98,37 @@ static const char *proof_law(const struct rules *rules, const struct bundle *b)
     return NULL;
 }
 
+static bool is_decided(const struct order *o)
+{
+    if (o->policy == POLICY_FORWARD) return o->state == ORDER_PAID || o->state == ORDER_CANCELLED;
+    return !order_payable(o);
+}
+
+static const char *half_law(const struct rules *rules, const struct bundle *b)
+{
+    const struct half *h = &b->half;
+    bool pending = h->state == HALF_PENDING, decided = h->answer != ANSWER_NONE;
+    if (h->state == HALF_NONE) return h->owes || decided ? "who has no row owes nothing" : NULL;
+    if (rules->broker == BROKER_EMBEDDED) return "the embedded broker keeps no half but the order's row";
+    if ((h->owes == 0) != (h->due_ms == TIME_NEVER)) return "a half has a time while it owes, and only then";
+    if (h->owes == 0 && h->tries != 0) return "tries are of what is owed";
+    if (h->answer == ANSWER_UNKNOWN) return "unknown is no decision";
+    if ((h->owes & OWES_HALF) && (h->state != HALF_UNSENT || decided)) return "a half is sent until decided or there";
+    if (!!(h->owes & OWES_END) != (pending && decided)) return "an end is owed of a half that is there and decided";
+    if ((h->owes & OWES_MAIN) && h->answer != ANSWER_ROLLBACK) return "a message goes plainly or by the half, not both";
+    if ((h->owes & OWES_SECOND) && b->order.policy != POLICY_FORWARD) return "only forward has a second producer";
+    if (pending && !h->at.broker[0]) return "a half that is there lies somewhere";
+    if (!is_asked_about(rules, &b->order)) return h->state == HALF_ENDED ? NULL : "delay and poll have no half message";
+    if (decided != is_decided(&b->order)) return "a half is decided with its order, and not before";
+    return NULL;
+}
+
 const char *bundle_law(const struct rules *rules, const struct bundle *b)
 {
     const struct order *o = &b->order;
     const char *broken = bundle_invariant(b);
     if (broken) return broken;
-    if (o->due_ms != owed_first_ms(b)) return "due_ms is the minimum of what is owed";
+    if (o->due_ms != owed_first_ms(rules, b)) return "due_ms is the minimum of what is owed";
     const struct payment *own = NULL;
     for (unsigned i = 0; i < b->n_payments; i++) {
         const struct payment *p = &b->payment[i];
@@ -113,6 +147,7 @@ const char *bundle_law(const struct rules *rules, const struct bundle *b)
     if (!order_payable(o) && o->check_ms != TIME_NEVER) return "who is not payable is not checked";
     if ((o->state == ORDER_CLOSING || o->state == ORDER_CANCELLED) && (o->reason == REASON_NONE || !o->closing_ms))
         return "closing has a reason and a time";
+    if ((broken = half_law(rules, b))) return broken;
     return proof_law(rules, b);
 }
 
@@ -373,6 +408,189 @@ static const char *checks_law(const struct bundle *before, const struct event *e
     return NULL;
 }
 
+// --- Messages
+
+static bool copy_is(const struct half_at *a, const struct half_at *b)
+{
+    return strncmp(a->broker, b->broker, BROKER_NAME_SIZE) == 0 && a->commit_log_offset == b->commit_log_offset &&
+           a->queue_offset == b->queue_offset;
+}
+
+// What the policy tells on this way from state to state: nothing but this, and this always.
+static enum message_type told_by(const struct order *o, const struct public_event *e)
+{
+    bool forward = o->policy == POLICY_FORWARD;
+    if (e->type == EVENT_ORDER_CLOSING && !forward) return MESSAGE_CANCEL;
+    if (e->type == EVENT_ORDER_PAID && forward) return MESSAGE_PAID;
+    if (e->type == EVENT_ORDER_CANCELLED && forward) return MESSAGE_CANCELLED;
+    return MESSAGE_TYPE_0;
+}
+
+static const char *message_law(const struct order *o, const struct message *m)
+{
+    if (m->order_key != o->key || m->amount_fen != o->amount_fen) return "a message names its order and amount";
+    if (m->sequence < 1 || m->sequence > o->sequence) return "a message tells of an event there was";
+    if (m->topic != (m->type == MESSAGE_PAID ? TOPIC_PAID : TOPIC_CANCEL)) return "a message lies under its topic";
+    if ((m->type == MESSAGE_CANCEL) == (o->policy == POLICY_FORWARD)) return "no message of another policy";
+    return NULL;
+}
+
+// The embedded broker's: one row for each thing to be told, in its order.
+static const char *kept_law(const struct rules *rules, const struct bundle *after, const struct step *out)
+{
+    const struct order *o = &after->order;
+    unsigned n = 0;
+    for (unsigned i = 0; i < out->n_events && rules->broker == BROKER_EMBEDDED; i++) {
+        enum message_type type = told_by(o, &out->events[i]);
+        if (type == MESSAGE_TYPE_0) continue;
+        const struct message *m = &out->messages[n];
+        if (n++ >= out->n_messages || m->type != type) return "what is to be told is kept in the same commit";
+        if (m->sequence != out->events[i].sequence) return "a message carries the sequence of its event";
+        if (m->reason != (type == MESSAGE_PAID ? REASON_NONE : o->reason)) return "a cancellation says why";
+    }
+    if (n != out->n_messages) return "nothing else is kept, and only by the embedded broker";
+    for (unsigned i = 0; i < n; i++) {
+        const char *broken = message_law(o, &out->messages[i]);
+        if (broken) return broken;
+    }
+    return NULL;
+}
+
+static const char *send_law(const struct event *e, const struct bundle *b, const struct send *s)
+{
+    static const unsigned OWED[] = {
+        [SEND_HALF] = OWES_HALF, [SEND_END] = OWES_END, [SEND_MAIN] = OWES_MAIN, [SEND_SECOND] = OWES_SECOND};
+    const struct order *o = &b->order;
+    enum message_type main = o->policy == POLICY_FORWARD ? MESSAGE_PAID : MESSAGE_CANCEL;
+    bool tells = s->kind == SEND_MAIN || (s->kind == SEND_END && s->answer == ANSWER_COMMIT);
+    const char *broken = message_law(o, &s->message);
+    if (broken) return broken;
+    if (s->message.type != (s->kind == SEND_SECOND ? MESSAGE_CANCELLED : main)) return "each send has its message";
+    if (tells && main == MESSAGE_PAID && o->state != ORDER_PAID) return "order.paid is told of what is paid";
+    if (tells && main == MESSAGE_CANCEL && !o->closing_ms) return "order.cancel is told of what was closing";
+    if (s->kind == SEND_SECOND && !o->cancelled_ms) return "order.cancelled is told of what was cancelled";
+    if (s->is_loose) {
+        if (e->kind != EV_CHECKBACK || !s->from_check || s->kind != SEND_END)
+            return "loose is the answer to a check-back";
+        if (s->answer != ANSWER_ROLLBACK || !copy_is(&s->at, &e->checkback.at))
+            return "a copy made too late is rolled back";
+        return b->half.owes & OWES_END || !is_decided(o) ? "nothing is rolled back that may be needed" : NULL;
+    }
+    if (!(b->half.owes & OWED[s->kind])) return "only what is owed is said";
+    if (s->kind == SEND_END && (s->answer != b->half.answer || !copy_is(&s->at, &b->half.at)))
+        return "the newest copy is ended, as decided";
+    return NULL;
+}
+
+static unsigned owed_by(const struct step *out)
+{
+    unsigned said = 0;
+    for (unsigned i = 0; i < out->n_sends; i++)
+        if (!out->sends[i].is_loose) said |= BIT(out->sends[i].kind); // the kinds' bits are those of half.owes
+    return said;
+}
+
+// A debt is paid by the broker's word that it heard; an end also by its word that there is nothing to be ended.
+static const char *paid_law(const struct bundle *before, const struct event *e, const struct bundle *after)
+{
+    const struct half *was = &before->half, *is = &after->half;
+    unsigned gone = was->owes & ~is->owes;
+    bool sent = e->kind == EV_SENT && e->sent.outcome == OUTCOME_DONE;
+    bool refused = e->kind == EV_SENT && e->sent.outcome == OUTCOME_REFUSED && e->sent.kind == SEND_END;
+    if ((gone & OWES_HALF) && is->answer == ANSWER_NONE && !(sent && e->sent.kind == SEND_HALF) &&
+        e->kind != EV_CHECKBACK)
+        return "a half is owed until the broker has it";
+    if ((gone & OWES_END) && !(sent && e->sent.kind == SEND_END) && !(refused && copy_is(&e->sent.at, &was->at)))
+        return "an end is owed until the broker knows it, or does not know the newest copy";
+    if ((gone & OWES_MAIN) && !(sent && e->sent.kind == SEND_MAIN)) return "a message is owed until it is delivered";
+    if ((gone & OWES_SECOND) && !(sent && e->sent.kind == SEND_SECOND)) return "a message is owed until delivered";
+    if (was->answer == is->answer || was->answer == ANSWER_NONE) return NULL;
+    if (was->answer != ANSWER_COMMIT || !refused || !(is->owes & OWES_MAIN))
+        return "a decision stays, but for a half that is gone: its message goes plainly";
+    return NULL;
+}
+
+// The answer that was decided before it could be ended is not a debt that this step made.
+static const char *decided_law(const struct bundle *before, const struct event *e, const struct bundle *after,
+                               const struct step *out)
+{
+    const struct half *was = &before->half, *is = &after->half;
+    bool main = false, second = false;
+    for (unsigned i = 0; i < out->n_events; i++) {
+        enum message_type type = told_by(&after->order, &out->events[i]);
+        second |= type == MESSAGE_CANCELLED;
+        main |= type == MESSAGE_CANCEL || type == MESSAGE_PAID;
+    }
+    bool commits = is->answer == ANSWER_COMMIT && was->answer == ANSWER_NONE;
+    bool plainly = is->owes & ~was->owes & OWES_MAIN;
+    bool replaces = was->answer == ANSWER_COMMIT && is->answer == ANSWER_ROLLBACK && e->kind == EV_SENT;
+    if (main != (commits || (plainly && !replaces))) return "what the policy tells is owed when it comes about";
+    if (second != !!(is->owes & ~was->owes & OWES_SECOND)) return "a cancellation is owed when it comes about";
+    return NULL;
+}
+
+static const char *half_step_law(const struct bundle *before, const struct event *e, const struct bundle *after,
+                                 const struct step *out)
+{
+    static const unsigned EDGE[] = {
+        [HALF_NONE] = BIT(HALF_NONE) | BIT(HALF_UNSENT) | BIT(HALF_ENDED),
+        [HALF_UNSENT] = BIT(HALF_UNSENT) | BIT(HALF_PENDING),
+        [HALF_PENDING] = BIT(HALF_PENDING) | BIT(HALF_ENDED),
+        [HALF_ENDED] = BIT(HALF_ENDED),
+    };
+    const struct half *was = &before->half, *is = &after->half;
+    if (!out->half_changed) return memcmp(was, is, sizeof *is) ? "a changed half is told" : NULL;
+    if (!out->changed) return "a changed half is fenced by the order's version";
+    if (!(EDGE[was->state] & BIT(is->state))) return "only allowed edges of a half";
+    if (is->owes & ~was->owes & ~owed_by(out)) return "what comes to be owed is said at once";
+    if (owed_by(out) && is->due_ms <= e->now_ms) return "what was said is said again later, not at once";
+    if (was->state == HALF_PENDING && !copy_is(&was->at, &is->at)) {
+        if (e->kind != EV_CHECKBACK || !copy_is(&is->at, &e->checkback.at)) return "the broker says where a copy lies";
+        if (!strcmp(was->at.broker, is->at.broker) && was->at.commit_log_offset > is->at.commit_log_offset)
+            return "no older copy takes the place of a newer one";
+    }
+    return paid_law(before, e, after);
+}
+
+static const char *messages_law(const struct rules *rules, const struct bundle *before, const struct event *e,
+                                const struct bundle *after, const struct step *out)
+{
+    if (out->n_sends > STEP_MESSAGES || out->n_messages > STEP_MESSAGES) return "lists have room";
+    const char *broken = kept_law(rules, after, out);
+    if (rules->broker == BROKER_EMBEDDED) return broken || !out->n_sends ? broken : "nothing is sent to nobody";
+    for (unsigned i = 0; i < out->n_sends && !broken; i++) {
+        broken = send_law(e, after, &out->sends[i]);
+        for (unsigned k = 0; k < i && !broken; k++)
+            if (out->sends[k].kind == out->sends[i].kind) broken = "nothing is said twice in one breath";
+    }
+    if (owed_by(out) && !out->half_changed) return "what is said is written down";
+    if (!broken) broken = decided_law(before, e, after, out);
+    return broken ? broken : half_step_law(before, e, after, out);
+}
+
+// The sweep does what the timer should have done, and only when it did not.
+static const char *sweep_law(const struct rules *rules, const struct bundle *before, const struct event *e,
+                             const struct bundle *after, const struct step *out)
+{
+    if (e->kind != EV_SWEEP) return NULL;
+    if (before->order.due_ms > e->now_ms)
+        return memcmp(before, after, sizeof *after) || out->changed || out->n_traces || out->n_calls || out->n_sends
+                   ? "a sweep that finds nothing overdue does nothing"
+                   : NULL;
+    struct bundle b;
+    struct step timer;
+    struct event due = *e;
+    due.kind = EV_DUE;
+    memcpy(&b, before, sizeof b);
+    core_step(rules, &b, &due, &timer);
+    bool same = b.order.state == after->order.state && b.order.due_ms == after->order.due_ms &&
+                b.order.sequence == after->order.sequence && b.n_payments == after->n_payments &&
+                b.n_refunds == after->n_refunds && b.half.owes == after->half.owes && timer.n_calls == out->n_calls &&
+                timer.n_sends == out->n_sends && timer.n_messages == out->n_messages &&
+                timer.n_traces + 1 == out->n_traces;
+    return same ? NULL : "a sweep does what the timer should have done";
+}
+
 // Nobody stands before a pay page without a code, while there is time and room for one.
 static const char *payable_law(const struct rules *rules, const struct event *e, const struct bundle *b)
 {
@@ -390,7 +608,8 @@ static const char *payable_law(const struct rules *rules, const struct event *e,
 // engine would turn and turn on one order.
 static const char *due_law(const struct bundle *before, const struct event *e, const struct bundle *after)
 {
-    if (e->kind == EV_DUE && after->order.due_ms <= e->now_ms) return "the timer leaves nothing due";
+    if ((e->kind == EV_DUE || e->kind == EV_SWEEP) && after->order.due_ms <= e->now_ms)
+        return "the timer leaves nothing due";
     if (after->order.due_ms < e->now_ms && before->order.due_ms >= e->now_ms) return "nothing becomes due in the past";
     return NULL;
 }
@@ -401,7 +620,8 @@ const char *step_law(const struct rules *rules, const struct bundle *before, con
     if (out->n_events > STEP_MAX || out->n_traces > STEP_MAX || out->n_calls > STEP_MAX) return "lists have room";
     if (out->refusal != REFUSAL_NONE)
         return memcmp(before, after, sizeof *after) || out->changed || out->n_events || out->n_calls || out->n_traces ||
-                       out->payments_changed || out->refunds_changed || out->stock != STOCK_STAY
+                       out->payments_changed || out->refunds_changed || out->half_changed || out->n_sends ||
+                       out->n_messages || out->stock != STOCK_STAY
                    ? "a refusal changes nothing"
                    : NULL;
     if (!out->changed && memcmp(&before->order, &after->order, sizeof after->order)) return "a changed order is told";
@@ -416,5 +636,7 @@ const char *step_law(const struct rules *rules, const struct bundle *before, con
     if (!broken) broken = checks_law(before, e, after);
     if (!broken) broken = payable_law(rules, e, after);
     if (!broken) broken = due_law(before, e, after);
+    if (!broken) broken = messages_law(rules, before, e, after, out);
+    if (!broken) broken = sweep_law(rules, before, e, after, out);
     return broken ? broken : bundle_law(rules, after);
 }

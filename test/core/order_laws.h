@@ -8,7 +8,7 @@
 #include "core/order.h"
 
 // The earliest instant anything of the bundle is owed, or TIME_NEVER.
-int64_t owed_first_ms(const struct bundle *b);
+int64_t owed_first_ms(const struct rules *rules, const struct bundle *b);
 
 // The name of the first law broken by a bundle at rest, or NULL.
 const char *bundle_law(const struct rules *rules, const struct bundle *b);

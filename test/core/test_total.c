@@ -81,7 +81,7 @@ static void bundle_fill(struct bundle *b, enum order_state state, enum payment_s
             o->paid_fen = b->payment[i].captured_fen;
             o->refunded_fen = b->payment[i].refunded_fen;
         }
-    o->due_ms = owed_first_ms(b);
+    o->due_ms = owed_first_ms(&(struct rules){.broker = BROKER_EMBEDDED}, b);
 }
 
 static unsigned long n_steps;
@@ -194,7 +194,7 @@ static void the_worst_bundle_fits(void **state)
         d.b.payment[i].expires_ms = T0_MS + HOUR_MS;
     }
     d.b.order.expires_ms = T0_MS + 24 * HOUR_MS;
-    d.b.order.due_ms = owed_first_ms(&d.b);
+    d.b.order.due_ms = owed_first_ms(&d.rules, &d.b);
     assert_null(bundle_law(&d.rules, &d.b));
     desk_due_at(&d, T0_MS + HOUR_MS);
     assert_int_equal(calls_of(&d, CALL_QUERY), 2 * BUNDLE_PAYMENTS); // the check-back's and the closing's
@@ -219,7 +219,7 @@ static void renewing_takes_no_more_keys_than_it_is_given(void **state)
         for (unsigned i = 0; i < n; i++)
             payment_fill(&d.b, PAYMENT_WAITING, false, 0);
         d.b.order.expires_ms = T0_MS + 24 * HOUR_MS;
-        d.b.order.due_ms = owed_first_ms(&d.b);
+        d.b.order.due_ms = owed_first_ms(&d.rules, &d.b);
         desk_due_at(&d, T0_MS + WINDOW_MS); // the laws look after keys and numbers
         assert_int_equal(d.b.n_payments > n, n < BUNDLE_PAYMENTS_TO_RENEW);
         assert_true(d.b.n_payments <= (n > BUNDLE_PAYMENTS_TO_RENEW ? n : BUNDLE_PAYMENTS_TO_RENEW));
@@ -368,7 +368,7 @@ static void attempts_are_numbered_on_however_they_lie(void **state)
     d.b.payment[0].n = 9;
     d.b.payment[1].n = 4;
     d.b.order.expires_ms = T0_MS + 24 * HOUR_MS;
-    d.b.order.due_ms = owed_first_ms(&d.b);
+    d.b.order.due_ms = owed_first_ms(&d.rules, &d.b);
     desk_due_at(&d, T0_MS + WINDOW_MS);
     assert_int_equal(d.b.payment[2].n, 10);
 }

@@ -6,12 +6,19 @@
 //
 // The money rules are told here a second time, from the provider's side: what it captured is either the
 // order's own or went back in full.
+//
+// So are the messages, from the side of a broker that keeps half messages and asks about them: it hears nothing, hears
+// twice, says nothing, asks about copies it wrote long ago and gives half messages up. Whatever it did, in the end each
+// message of the policy was delivered, no other was, and nothing is left pending.
 #include "order_fixture.h"
 
 #define STEPS      400000
 #define TRADES_MAX 64
 #define ROWS_MAX   256
 #define CALLS_MAX  64
+#define SENDS_MAX  64
+#define KEPT_MAX   64
+#define COPIES_MAX 400
 
 enum trade_state { TRADE_NONE, TRADE_CODE, TRADE_WAITING, TRADE_PAID, TRADE_CLOSED };
 
@@ -29,6 +36,14 @@ struct trade {
     bool gave_back; // by itself: over a cancel, or in its console
 };
 
+struct kept { // a half message as the broker knows it
+    struct message message;
+    struct half_at copy[COPIES_MAX]; // the last is the one it goes by
+    unsigned n_copies;
+    uint32_t n_asked;
+    bool ended, dropped;
+};
+
 struct world {
     uint64_t random;
     struct rules rules;
@@ -36,6 +51,7 @@ struct world {
     uint64_t next_key;
     // the store
     struct order order;
+    struct half half;
     struct payment payment[TRADES_MAX];
     struct refund refund[ROWS_MAX];
     unsigned n_payments, n_refunds;
@@ -50,6 +66,19 @@ struct world {
     struct call call[CALLS_MAX];
     int64_t asked_ms[CALLS_MAX];
     unsigned n_calls;
+    // the broker, and what is on its way there
+    struct kept kept[KEPT_MAX];
+    unsigned n_kept;
+    int64_t log_end;
+    uint32_t asks_max;
+    struct send send[SENDS_MAX];
+    int64_t said_ms[SENDS_MAX];
+    unsigned n_sends;
+    unsigned delivered[MESSAGE_CANCELLED + 1], to_be_told[MESSAGE_CANCELLED + 1]; // of this life
+    unsigned to_receive;                                                          // order.cancel on its way back
+    bool committed;                                                               // and the broker's word for it heard
+    unsigned long n_commits, n_rollbacks, n_loose, n_dropped, n_refused, n_twice, n_old_asks, n_found, n_plain,
+        n_seconds, n_received, n_told_embedded, n_swept;
     unsigned long steps, lives, paid, late, duplicates, mismatches, refunds, reopened, renewed;
     unsigned long by_provider; // refunds nobody here asked for
     unsigned long cancelled_paid, consoles, demanded;
@@ -69,6 +98,7 @@ static void load(const struct world *w, const struct event *e, struct bundle *b)
 {
     memset(b, 0, sizeof *b);
     b->order = w->order;
+    b->half = w->half;
     uint64_t payment_key = e->kind == EV_ANSWER || e->kind == EV_NOTICE ? e->answer.payment_key : 0;
     uint64_t refund_key = e->kind == EV_ANSWER ? e->answer.refund_key : 0;
     for (unsigned i = 0; i < w->n_payments; i++) {
@@ -92,6 +122,7 @@ static void save(struct world *w, const struct bundle *b, const struct step *out
         w->order = b->order;
         w->order.version++;
     }
+    if (out->half_changed) w->half = b->half;
     for (unsigned i = 0; i < b->n_payments; i++) {
         if (!(out->payments_changed & 1u << i)) continue;
         unsigned k = 0;
@@ -130,6 +161,53 @@ static void count(struct world *w, const struct bundle *b, const struct step *ou
         w->by_provider += (out->refunds_added & 1u << i) && b->refund[i].cause == CAUSE_PROVIDER;
 }
 
+static enum message_type told_by(const struct order *o, enum event_type type)
+{
+    bool forward = o->policy == POLICY_FORWARD;
+    if (type == EVENT_ORDER_CLOSING) return forward ? MESSAGE_TYPE_0 : MESSAGE_CANCEL;
+    if (type == EVENT_ORDER_PAID) return forward ? MESSAGE_PAID : MESSAGE_TYPE_0;
+    return type == EVENT_ORDER_CANCELLED && forward ? MESSAGE_CANCELLED : MESSAGE_TYPE_0;
+}
+
+static void deliver(struct world *w, const struct message *m)
+{
+    assert_true(w->to_be_told[m->type] > 0); // and not before it is so
+    assert_int_equal(m->order_key, w->order.key);
+    w->delivered[m->type]++;
+    w->to_receive += m->type == MESSAGE_CANCEL;
+}
+
+static void messages_go_out(struct world *w, const struct bundle *before, const struct event *e,
+                            const struct bundle *after, const struct step *out)
+{
+    const struct half *was = &before->half, *is = &after->half;
+    for (unsigned i = 0; i < out->n_events; i++)
+        w->to_be_told[told_by(&after->order, out->events[i].type)]++;
+    for (unsigned i = 0; i < out->n_messages; i++)
+        deliver(w, &out->messages[i]);
+    w->n_told_embedded += out->n_messages;
+    bool ended = (was->owes & OWES_END) && !(is->owes & OWES_END);
+    w->n_refused += ended && e->sent.outcome == OUTCOME_REFUSED && was->answer == ANSWER_COMMIT;
+    w->n_commits += ended && is->answer == ANSWER_COMMIT;
+    w->n_rollbacks += ended && is->answer == ANSWER_ROLLBACK;
+    w->n_found += was->state == HALF_UNSENT && was->answer != ANSWER_NONE && is->state == HALF_PENDING;
+    if (ended && is->answer == ANSWER_COMMIT) {
+        assert_false(w->committed);
+        w->committed = true;
+    }
+    for (unsigned i = 0; i < out->n_sends; i++) {
+        const struct send *s = &out->sends[i];
+        bool tells = s->kind == SEND_MAIN || (s->kind == SEND_END && s->answer == ANSWER_COMMIT);
+        assert_false(w->committed && tells); // it was heard
+        w->n_loose += s->is_loose;
+        w->n_plain += s->kind == SEND_MAIN;
+        w->n_seconds += s->kind == SEND_SECOND;
+        if (w->n_sends == SENDS_MAX) continue; // no room: never said
+        w->send[w->n_sends] = *s;
+        w->said_ms[w->n_sends++] = w->now_ms;
+    }
+}
+
 static void happen(struct world *w, struct event e)
 {
     struct bundle before, b;
@@ -153,6 +231,7 @@ static void happen(struct world *w, struct event e)
     const char *broken = step_law(&w->rules, &before, &e, &b, &out);
     if (broken) fail_msg("%s (life %lu, step %lu, event %d)", broken, w->lives, w->steps, e.kind);
     save(w, &b, &out);
+    messages_go_out(w, &before, &e, &b, &out);
     count(w, &b, &out);
     for (unsigned i = 0; i < out.n_calls && w->n_calls < CALLS_MAX; i++) { // no room: never sent
         w->call[w->n_calls] = out.calls[i];
@@ -282,6 +361,141 @@ static void provider_does(struct world *w, const struct call *c, struct answer *
     }
 }
 
+// --- The broker
+
+static struct half_at copy_write(struct world *w, struct kept *k)
+{
+    assert_true(k->n_copies < COPIES_MAX);
+    w->log_end += 100 + chance(w, 900);
+    k->copy[k->n_copies++] = (struct half_at){"broker-a", w->log_end, k->n_copies};
+    return k->copy[k->n_copies - 1];
+}
+
+static enum outcome broker_keeps(struct world *w, struct send *s)
+{
+    if (w->n_kept == KEPT_MAX) return OUTCOME_REFUSED;
+    struct kept *k = &w->kept[w->n_kept++];
+    k->message = s->message;
+    k->n_copies = 0;
+    k->n_asked = 0;
+    k->ended = k->dropped = false;
+    s->at = copy_write(w, k);
+    return OUTCOME_DONE;
+}
+
+static bool lies_at(const struct half_at *a, const struct half_at *b)
+{
+    return a->commit_log_offset == b->commit_log_offset && strcmp(a->broker, b->broker) == 0;
+}
+
+// Commits whatever copy it is shown, as often as it is; only the newest one's end ends the asking.
+static enum outcome broker_ends(struct world *w, const struct send *s)
+{
+    for (unsigned i = 0; i < w->n_kept; i++) {
+        struct kept *k = &w->kept[i];
+        for (unsigned c = 0; c < k->n_copies && !k->dropped; c++) {
+            if (!lies_at(&k->copy[c], &s->at)) continue;
+            if (s->answer == ANSWER_COMMIT) deliver(w, &k->message);
+            k->ended |= c + 1 == k->n_copies;
+            return OUTCOME_DONE;
+        }
+    }
+    return OUTCOME_REFUSED;
+}
+
+static enum outcome broker_hears(struct world *w, struct send *s)
+{
+    if (!w->healed && chance(w, 12) == 0) return OUTCOME_UNKNOWN; // busy; an end is not refused for that
+    if (s->kind == SEND_HALF) return broker_keeps(w, s);
+    if (s->kind == SEND_END) return broker_ends(w, s);
+    deliver(w, &s->message);
+    return OUTCOME_DONE;
+}
+
+static void send_ends(struct world *w, unsigned i, unsigned luck)
+{
+    struct send s = w->send[i];
+    enum outcome outcome = OUTCOME_UNKNOWN;
+    w->send[i] = w->send[--w->n_sends];
+    w->said_ms[i] = w->said_ms[w->n_sends];
+    if (luck == 3) (void)broker_hears(w, &s); // the wire says it twice
+    if (luck > 0) outcome = broker_hears(w, &s);
+    if (luck == 1) outcome = OUTCOME_UNKNOWN;
+    if (s.is_loose || luck == 2) return; // nobody waits, or our process died
+    struct event e = {.kind = EV_SENT, .sent = {s.kind, outcome, s.at}};
+    happen(w, e);
+    if (luck != 3) return;
+    happen(w, e); // and the word comes twice
+    w->n_twice++;
+}
+
+static void one_send(struct world *w)
+{
+    if (w->n_sends == 0) return;
+    unsigned i = chance(w, w->n_sends);
+    send_ends(w, i, w->healed ? 9 : chance(w, 12));
+}
+
+// Another copy is written and asked about, if the question arrives; sometimes one arrives that was asked long ago.
+static void broker_asks(struct world *w, struct kept *k)
+{
+    bool done = k->ended || k->dropped;
+    unsigned c = k->n_copies - 1;
+    if (!done && !w->healed && k->n_asked >= w->asks_max) {
+        k->dropped = true;
+        w->n_dropped++;
+        return;
+    }
+    if (!done) {
+        k->n_asked++;
+        (void)copy_write(w, k);
+        c++;
+        if (!w->healed && chance(w, 5) == 0) return; // to nobody
+    }
+    if (!w->healed && chance(w, 3) == 0) {
+        c = chance(w, k->n_copies);
+        w->n_old_asks++;
+    }
+    happen(w, (struct event){.kind = EV_CHECKBACK, .checkback = {k->copy[c], k->n_asked}});
+}
+
+static void a_check_back(struct world *w)
+{
+    if (w->n_kept > 0) broker_asks(w, &w->kept[chance(w, w->n_kept)]);
+}
+
+static void order_cancel_comes_round(struct world *w)
+{
+    if (w->to_receive == 0) return;
+    if (w->healed || chance(w, 5)) w->to_receive--; // else it will come again
+    happen(w, (struct event){.kind = EV_RECEIVED});
+    w->n_received++;
+}
+
+static void nothing_is_left_pending(struct world *w)
+{
+    for (unsigned i = 0; i < w->n_kept; i++) {
+        struct kept *k = &w->kept[i];
+        if (!k->ended && !k->dropped) broker_asks(w, k);
+        while (w->n_sends > 0)
+            one_send(w);
+        assert_true(k->ended || k->dropped);
+    }
+    assert_int_equal(w->half.owes, 0);
+    assert_true(w->order.due_ms == TIME_NEVER);
+}
+
+static void all_was_delivered(const struct world *w)
+{
+    bool main_told = w->to_be_told[MESSAGE_CANCEL] || w->to_be_told[MESSAGE_PAID];
+    for (enum message_type t = MESSAGE_CANCEL; t <= MESSAGE_CANCELLED; t++) {
+        assert_int_equal(w->delivered[t] > 0, w->to_be_told[t] > 0);
+        if (w->rules.broker == BROKER_EMBEDDED) assert_int_equal(w->delivered[t], w->to_be_told[t]);
+    }
+    if (w->committed) assert_true(main_told);
+    if (w->half.state != HALF_NONE && main_told) assert_int_equal(w->half.answer == ANSWER_COMMIT, w->committed);
+}
+
 // --- What happens
 
 static void answer_to(struct world *w, unsigned i, unsigned luck)
@@ -327,6 +541,12 @@ static void time_goes_on(struct world *w, int64_t to_ms)
         answer_to(w, i, chance(w, 2));
         i = 0;
     }
+    for (unsigned i = 0; i < w->n_sends;) {
+        if (w->said_ms[i] + w->rules.call_deadline_ms > to_ms)
+            i++;
+        else
+            send_ends(w, i, chance(w, 2)); // nobody heard, or nobody heard that it was heard
+    }
     if (to_ms > w->now_ms) w->now_ms = to_ms;
 }
 
@@ -369,13 +589,23 @@ static void the_timer(struct world *w)
 {
     if (w->order.due_ms == TIME_NEVER) return;
     time_goes_on(w, w->order.due_ms + (w->healed ? 0 : chance(w, 3) * 500));
-    happen(w, (struct event){.kind = EV_DUE});
+    bool swept = chance(w, 5) == 0; // the timer did not ring
+    w->n_swept += swept && w->order.due_ms <= w->now_ms;
+    happen(w, (struct event){.kind = swept ? EV_SWEEP : EV_DUE});
 }
 
 static void something(struct world *w)
 {
-    unsigned what = chance(w, 100);
-    if (what < 40)
+    unsigned what = chance(w, 130);
+    if (what >= 118)
+        one_send(w);
+    else if (what >= 108)
+        a_check_back(w);
+    else if (what >= 102)
+        order_cancel_comes_round(w);
+    else if (what >= 100)
+        happen(w, (struct event){.kind = EV_SWEEP});
+    else if (what < 40)
         one_answer(w);
     else if (what < 55)
         the_timer(w);
@@ -432,10 +662,15 @@ static void all_is_told(struct world *w)
 
 static void heal_and_settle(struct world *w)
 {
+    bool comes_round = chance(w, 2);
     w->healed = true;
-    for (unsigned i = 0; i < 2000 && (w->n_calls > 0 || w->order.due_ms != TIME_NEVER); i++) {
+    for (unsigned i = 0; i < 2000 && (w->n_calls > 0 || w->n_sends > 0 || w->order.due_ms != TIME_NEVER); i++) {
         if (i % 50 == 49)
             all_is_told(w); // a notice is repeated until it is heard
+        else if (w->n_sends > 0)
+            one_send(w);
+        else if (comes_round && w->to_receive > 0)
+            order_cancel_comes_round(w);
         else if (w->n_calls > 0)
             one_answer(w);
         else
@@ -447,6 +682,10 @@ static void heal_and_settle(struct world *w)
     assert_int_equal(w->stock.held, 0);
     assert_int_equal(w->stock.sold, w->order.state == ORDER_PAID);
     the_books_agree(w);
+    nothing_is_left_pending(w);
+    while (w->to_receive > 0)
+        order_cancel_comes_round(w);
+    all_was_delivered(w);
     if (chance(w, 3) == 0) return;
     uint32_t version = w->order.version;
     for (unsigned i = 0; i < w->n_payments; i++)
@@ -459,6 +698,14 @@ static void one_life(struct world *w)
 {
     static const int64_t WINDOWS_MS[] = {SECOND_MS, 30 * SECOND_MS, WINDOW_MS, 6 * MINUTE_MS};
     w->n_payments = w->n_refunds = w->n_trades = w->n_given = w->n_calls = 0;
+    w->n_kept = w->n_sends = w->to_receive = 0;
+    w->committed = false;
+    memset(&w->half, 0, sizeof w->half);
+    memset(w->delivered, 0, sizeof w->delivered);
+    memset(w->to_be_told, 0, sizeof w->to_be_told);
+    w->asks_max = 2 + chance(w, 14);
+    w->rules.broker = chance(w, 3) ? BROKER_REMOTE : BROKER_EMBEDDED;
+    w->rules.cancel_wait_ms = chance(w, 3) ? 5 * SECOND_MS : 0;
     w->healed = false;
     w->stubborn = chance(w, 8) == 0;
     w->stock = (struct stock){1, 0, 0};
@@ -507,6 +754,15 @@ static void whatever_happens_the_books_agree_in_the_end(void **state)
                 w->reopened > 20); // a walk that meets nothing proves nothing
     assert_true(w->renewed > 100 && w->by_provider > 100 && w->consoles > 100 && w->demanded > 100 &&
                 w->cancelled_paid > 10);
+    print_message("%lu commits, %lu rollbacks, %lu loose, %lu commits refused, %lu halves dropped, %lu found late, "
+                  "%lu plain, %lu second, %lu words twice, %lu old copies asked about, %lu received, %lu kept, "
+                  "%lu swept\n",
+                  w->n_commits, w->n_rollbacks, w->n_loose, w->n_refused, w->n_dropped, w->n_found, w->n_plain,
+                  w->n_seconds, w->n_twice, w->n_old_asks, w->n_received, w->n_told_embedded, w->n_swept);
+    assert_true(w->n_commits > 100 && w->n_rollbacks > 100 && w->n_loose > 100 && w->n_refused > 20 &&
+                w->n_dropped > 50 && w->n_found > 20 && w->n_plain > 100 && w->n_seconds > 100);
+    assert_true(w->n_twice > 100 && w->n_old_asks > 100 && w->n_received > 100 && w->n_told_embedded > 100 &&
+                w->n_swept > 100);
     test_free(w);
 }
 

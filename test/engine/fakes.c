@@ -77,6 +77,9 @@ static enum store_outcome fake_apply(struct store *s, struct change *changes, un
     note(w, 'A');
     w->n_applied++;
     w->n_changes += n;
+    w->n_kinds = 0;
+    for (unsigned i = 0; i < n && i < BATCH_KINDS; i++)
+        w->kinds[w->n_kinds++] = changes[i].kind;
     if (w->outcome != STORE_DONE) return w->outcome;
     for (unsigned i = 0; i < n; i++) {
         struct change *c = &changes[i];
@@ -122,6 +125,79 @@ static bool fake_submit(struct channel *c, const struct call *call, struct str s
 
 static const struct channel_ops CHANNEL_OPS = {.id = CHANNEL_ALIPAY, .submit = fake_submit};
 
+// --- The broker
+
+static bool broker_submit(struct broker *b, const struct send *s, int64_t now_ms)
+{
+    (void)now_ms;
+    struct world *w = (struct world *)((char *)b - offsetof(struct world, broker));
+    note(w, 'B');
+    if (w->broker.is_full) return false;
+    w->broker.n_sends++;
+    w->broker.last_send = *s;
+    return true;
+}
+
+static void broker_acknowledge(struct broker *b, uint64_t receipt, bool is_done, int64_t now_ms)
+{
+    (void)now_ms;
+    struct world *w = (struct world *)((char *)b - offsetof(struct world, broker));
+    note(w, is_done ? 'K' : 'G');
+    if (w->broker.n_acks == FAKE_ACKS) abort();
+    w->broker.acks[w->broker.n_acks] = receipt;
+    w->broker.is_done[w->broker.n_acks++] = is_done;
+}
+
+static void broker_events(struct broker *b, uint64_t last_event_key)
+{
+    struct world *w = (struct world *)((char *)b - offsetof(struct world, broker));
+    note(w, 'O');
+    w->broker.last_event_key = last_event_key;
+}
+
+static void broker_committed(struct broker *b, const struct message_row *rows, unsigned n, int64_t now_ms)
+{
+    (void)now_ms;
+    struct world *w = (struct world *)((char *)b - offsetof(struct world, broker));
+    note(w, 'B');
+    w->broker.n_shown += n;
+    w->broker.last_shown = rows[n - 1];
+}
+
+static uint64_t broker_consumes(struct broker *b, const uint64_t *receipts, unsigned n)
+{
+    (void)receipts;
+    struct fake_broker *f = (struct fake_broker *)b;
+    f->n_asked = n;
+    return f->up_to;
+}
+
+static int64_t broker_tick(struct broker *b, int64_t now_ms)
+{
+    (void)now_ms;
+    return ((struct fake_broker *)b)->next_ms;
+}
+
+static const struct broker_ops REMOTE_OPS = {
+    .submit = broker_submit, .acknowledge = broker_acknowledge, .events = broker_events};
+
+static bool broker_takes_nothing(struct broker *b, const struct send *s, int64_t now_ms)
+{
+    (void)b, (void)s, (void)now_ms;
+    abort(); // nothing is submitted to a broker that shares the commits
+}
+
+static const struct broker_ops EMBEDDED_OPS = {.submit = broker_takes_nothing,
+                                               .acknowledge = broker_acknowledge,
+                                               .committed = broker_committed,
+                                               .consumes = broker_consumes,
+                                               .tick = broker_tick};
+
+void world_say(struct world *w, struct broker_news n)
+{
+    engine_post_news(w->engine, &n);
+}
+
 void world_reply(void *ctx, struct request *r)
 {
     struct world *w = ctx;
@@ -150,7 +226,7 @@ void world_present(void *ctx, const struct document *d, struct buf *out)
     if (d->order) buf_printf(out, "%s v%u", order_state_name(d->order->order.state), d->order->order.version);
 }
 
-struct world *world_new(const struct rules *rules)
+static struct world *world_make(const struct rules *rules, bool has_broker)
 {
     struct world *w = calloc(1, sizeof *w);
     char why[160];
@@ -159,8 +235,11 @@ struct world *world_new(const struct rules *rules)
     w->channel.ops = &CHANNEL_OPS;
     w->available = 100;
     w->now_ms = START_MS;
+    w->broker.base.ops = rules->broker == BROKER_EMBEDDED ? &EMBEDDED_OPS : &REMOTE_OPS;
+    w->broker.next_ms = INT64_MAX;
     struct engine_options o = {.store = &w->store,
                                .channels = {[CHANNEL_ALIPAY] = &w->channel},
+                               .broker = has_broker ? &w->broker.base : NULL,
                                .rules = *rules,
                                .reply_wait_ms = 3000,
                                .ctx = w,
@@ -170,6 +249,16 @@ struct world *world_new(const struct rules *rules)
                                .turn_end = on_turn_end};
     w->engine = engine_new(&o, why);
     return w;
+}
+
+struct world *world_new(const struct rules *rules)
+{
+    return world_make(rules, false);
+}
+
+struct world *world_new_with_broker(const struct rules *rules)
+{
+    return world_make(rules, true);
 }
 
 void world_free(struct world *w)

@@ -140,7 +140,7 @@ class Process:
         self.args, self.ready_url, self.log_path = list(map(str, args)), ready_url, log_path
         self.process = None
 
-    def start(self, limit_s=15):
+    def start(self, limit_s=60):
         env = {k: v for k, v in os.environ.items() if not k.startswith("TILL_")}
         with open(self.log_path, "ab") as log, open(self.log_path + ".out", "ab") as out:
             self.process = subprocess.Popen([TILL, *self.args], stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=env,

@@ -59,6 +59,7 @@ void assert_order_equal(const struct order *a, const struct order *b)
     assert_int_equal(a->paid_ms, b->paid_ms);
     assert_int_equal(a->cancelled_ms, b->cancelled_ms);
     assert_int_equal(a->check_ms, b->check_ms);
+    assert_int_equal(a->scanned_ms, b->scanned_ms);
     assert_int_equal(a->due_ms, b->due_ms);
 }
 
@@ -658,5 +659,6 @@ int store_contract_run(const char *adapter, const struct store_maker *m)
         TEST(a_reopened_store_goes_on_where_it_was),
         TEST(dues_come_by_key_page_by_page),
     };
-    return cmocka_run_group_tests_name(adapter, tests, NULL, NULL) + contract_run_reads(adapter);
+    return cmocka_run_group_tests_name(adapter, tests, NULL, NULL) + contract_run_reads(adapter) +
+           contract_run_messages(adapter);
 }

@@ -37,6 +37,7 @@ void assert_str(struct str a, const char *z);
 void assert_order_equal(const struct order *a, const struct order *b);
 void assert_payment_equal(const struct payment *a, const struct payment *b);
 
-int contract_run_reads(const char *adapter); // contract_read.c; the number that failed
+int contract_run_reads(const char *adapter);    // contract_read.c; the number that failed
+int contract_run_messages(const char *adapter); // contract_messages.c; likewise
 
 #endif

@@ -11,7 +11,7 @@
 void shop_open(struct shop *shop, struct store *s)
 {
     assert_non_null(s);
-    *shop = (struct shop){.s = s, .keys = {.last = s->last_key}, .now_ms = SHOP_START_MS};
+    *shop = (struct shop){.s = s, .keys = {.last = s->last_key}, .policy = POLICY_REVERSE, .now_ms = SHOP_START_MS};
     shop->rules = (struct rules){
         .close_grace_ms = 30000,
         .checkback = {.schedule = SCHEDULE_FIXED, .first_ms = 30000, .interval_ms = 30000},
@@ -57,7 +57,7 @@ struct placing *shop_prepare(struct shop *shop, enum channel_id channel, const s
     p->bundle.order = (struct order){
         .key = key,
         .channel = channel,
-        .policy = POLICY_REVERSE,
+        .policy = shop->policy,
         .holds_stock = true,
         .expires_ms = shop->now_ms + 300000,
     };

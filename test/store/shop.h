@@ -17,6 +17,7 @@ struct shop {
     struct keygen keys;
     struct arena a;
     struct rules rules;
+    enum policy policy; // of what is prepared next
     int64_t now_ms;
 };
 
