@@ -62,7 +62,12 @@ static void draw_broker(struct world *w, unsigned allowed)
     c->mq.invisible_ms = DRAW(&s, 3000, 30000, 60000);
     c->mq.copies = random_chance(&s, 800);
     c->mq.refuses_dropped = random_chance(&s, 700);
+    bool reopens = random_chance(&s, 150);
     if (c->rules.broker == BROKER_EMBEDDED || kind == 0) return;
+    if (reopens) { // cancelled at the deadline, and soon paid all the same: what was said is turned round
+        c->rules.release = RELEASE_DEADLINE;
+        c->rules.late_payment = LATE_REOPEN;
+    }
     if (kind <= 3) c->faults = 0;
     c->faults |= 1u << FAULT_BROKER & allowed;
 }
