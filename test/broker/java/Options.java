@@ -12,6 +12,9 @@ import org.apache.rocketmq.remoting.protocol.RemotingSerializable;
 
 /** What the clients here share: `--name value` pairs, one JSON object per line on stdout, the end when stdin ends. */
 final class Options {
+    /** The client's own 3 s are too few for a busy machine with a JVM that has just started. */
+    static final int LIMIT_MS = 60000;
+
     private final Map<String, String> values = new HashMap<>();
 
     Options(String[] args) {
@@ -50,6 +53,7 @@ final class Options {
         client.setNamesrvAddr(get("namesrv"));
         client.setInstanceName("till-" + ProcessHandle.current().pid());
         client.setUseTLS(Boolean.parseBoolean(get("tls", "false")));
+        client.setMqClientApiTimeout(LIMIT_MS);
         client.setPollNameServerInterval(1000);
         client.setHeartbeatBrokerInterval(1000);
     }

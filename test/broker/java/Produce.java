@@ -20,6 +20,7 @@ final class Produce {
         int count = options.get("count", 1);
         DefaultMQProducer producer = new DefaultMQProducer(options.get("group", "java_producer"), options.credentials());
         options.configure(producer);
+        producer.setSendMsgTimeout(Options.LIMIT_MS);
         producer.start();
         int status = 0;
         for (int i = 0; i < count && status == 0; i++) {

@@ -88,6 +88,7 @@ final class TxProduce {
         TransactionMQProducer producer = new TransactionMQProducer(options.get("group"), options.credentials());
         options.configure(producer);
         producer.setTransactionListener(new Listener(options));
+        producer.setSendMsgTimeout(Options.LIMIT_MS);
         producer.start();
         // Without a route the client heartbeats no broker, and so is asked nothing: a member that sends nothing needs one.
         producer.getDefaultMQProducerImpl().getMqClientFactory()
