@@ -53,13 +53,13 @@ void call_release(struct rmq *c, struct call *k)
 static void count_outcome(struct rmq *c, const struct rmq_result *r)
 {
     switch (r->outcome) {
-    case RMQ_DONE: c->stats.done++; break;
+    case RMQ_DONE: bump(&c->stats.done, 1); break;
     case RMQ_REFUSED:
-        c->stats.refused++;
+        bump(&c->stats.refused, 1);
         refusal_count(c, r->code);
         break;
-    case RMQ_NOT_SENT: c->stats.not_sent++; break;
-    case RMQ_UNKNOWN: c->stats.unknown++; break;
+    case RMQ_NOT_SENT: bump(&c->stats.not_sent, 1); break;
+    case RMQ_UNKNOWN: bump(&c->stats.unknown, 1); break;
     }
 }
 
@@ -166,6 +166,12 @@ void call_park(struct rmq *c, struct call *k, int64_t retry_at_ms)
     if (look_ms < c->unpark_ms) c->unpark_ms = look_ms;
 }
 
+// What is sent in the last quarter of its time probably ends unknown; unsent, it is known that nothing was done.
+static bool is_late(const struct rmq *c, const struct call *k)
+{
+    return !is_ours(k->kind) && k->due_ms - c->now_ms < c->o.call_deadline_ms / 4;
+}
+
 // One walk over those parked before it began: a dispatch may park again, at the tail.
 void calls_unpark(struct rmq *c)
 {
@@ -178,7 +184,9 @@ void calls_unpark(struct rmq *c)
     while ((k = TAILQ_FIRST(&waiting))) {
         TAILQ_REMOVE(&waiting, k, link);
         k->stage = CALL_FREE;
-        if (k->retry_at_ms > c->now_ms)
+        if (is_late(c, k))
+            end_unsent(c, k, "no connection before the deadline");
+        else if (k->retry_at_ms > c->now_ms)
             call_park(c, k, k->retry_at_ms);
         else
             call_dispatch(c, k);
@@ -220,7 +228,7 @@ bool call_send_on(struct rmq *c, struct call *k, struct conn *conn, struct wire_
     k->conn = conn;
     k->stage = CALL_ON_CONN;
     TAILQ_INSERT_TAIL(k->oneway ? &conn->oneway : &conn->calls, k, link);
-    c->stats.frames_out++;
+    bump(&c->stats.frames_out, 1);
     conn_dirty(conn);
     return true;
 }
@@ -257,7 +265,8 @@ static bool choose_by_topic(struct rmq *c, struct call *k)
         return false;
     }
     if (t->n_write == 0) {
-        not_yet(c, k, t->why[0] ? t->why : "no route yet");
+        const char *ns_why = c->namesrv[c->at_namesrv].why;
+        not_yet(c, k, t->why[0] ? t->why : ns_why[0] ? ns_why : "no route yet");
         return false;
     }
     const struct queue *q = choose_queue(t, k);
@@ -326,6 +335,7 @@ void call_dispatch(struct rmq *c, struct call *k)
     struct conn *conn = broker_conn(k->broker);
     if (!conn || conn->out.n - conn->out_at > CONN_QUEUED_MAX) {
         char why[96];
+        peer_connect(c, &k->broker->peer);
         const char *reason = conn ? "slow" : k->broker->peer.why[0] ? k->broker->peer.why : "connecting";
         (void)snprintf(why, sizeof why, "%.40s: %.50s", k->broker->name, reason);
         not_yet(c, k, why);
@@ -348,7 +358,7 @@ void call_lost(struct call *k)
             call_end_with(c, k, was_written ? RMQ_UNKNOWN : RMQ_NOT_SENT, -1, str_of(conn->peer->why));
         return;
     }
-    c->stats.retries++;
+    bump(&c->stats.retries, 1);
     not_yet(c, k, conn->peer->why);
     c->unpark = true;
 }
@@ -373,7 +383,7 @@ static void try_again(struct rmq *c, struct call *k, const struct wire_frame *f)
     int64_t pause_ms = rmq_backoff_ms(c, k->n_attempts++, BUSY_FIRST_MS, BUSY_CAP_MS);
     k->last_code = f->code;
     copy_text(k->last_remark, sizeof k->last_remark, f->remark);
-    c->stats.retries++;
+    bump(&c->stats.retries, 1);
     call_park(c, k, c->now_ms + pause_ms);
 }
 
@@ -388,14 +398,14 @@ static void response_came(struct conn *conn, const struct wire_frame *f)
 {
     struct rmq *c = conn->c;
     struct call *k = find_call(c, conn, f->opaque);
-    if (f->code == WIRE_BUSY) c->stats.busy++;
-    if (f->code == WIRE_NO_PERMISSION) c->stats.acl_refusals++;
+    if (f->code == WIRE_BUSY) bump(&c->stats.busy, 1);
+    if (f->code == WIRE_NO_PERMISSION) bump(&c->stats.acl_refusals, 1);
     if (f->code == WIRE_GO_AWAY) {
-        c->stats.go_away++;
+        bump(&c->stats.go_away, 1);
         conn_drain(conn);
     }
     if (!k) {
-        c->stats.late_answers++;
+        bump(&c->stats.late_answers, 1);
         return;
     }
     bool is_elsewhere = f->code == WIRE_GO_AWAY || f->code == WIRE_NOT_LEADER || f->code == WIRE_TOPIC_NOT_EXIST;
@@ -428,7 +438,7 @@ static void request_came(struct conn *conn, const struct wire_frame *f)
         check_came(conn, f);
         return;
     }
-    c->stats.requests_unserved++;
+    bump(&c->stats.requests_unserved, 1);
     if (f->flag & WIRE_ONEWAY) return;
     size_t before = conn->out.n;
     if (wire_encode_answer(f->opaque, WIRE_NOT_SUPPORTED, STR("this client does not serve it"), &conn->out)) {

@@ -53,10 +53,10 @@ void refusal_count(struct rmq *c, int code)
     while (i < s->n_refusals && s->refusals[i].code != code)
         i++;
     if (i == s->n_refusals && i < RMQ_CODES_MAX) {
-        s->refusals[i].code = i == RMQ_CODES_MAX - 1 ? -1 : code;
-        s->n_refusals++;
+        __atomic_store_n(&s->refusals[i].code, i == RMQ_CODES_MAX - 1 ? -1 : code, __ATOMIC_RELAXED);
+        __atomic_store_n(&s->n_refusals, i + 1, __ATOMIC_RELEASE);
     }
-    s->refusals[i < RMQ_CODES_MAX ? i : RMQ_CODES_MAX - 1].n++;
+    bump(&s->refusals[i < RMQ_CODES_MAX ? i : RMQ_CODES_MAX - 1].n, 1);
 }
 
 // --- Calls in and out of the pool
@@ -254,9 +254,7 @@ static void publish_state(struct rmq *c)
         heartbeated++;
         name = b->name;
     }
-    c->stats.brokers = c->n_brokers;
-    c->stats.connected = connected;
-    c->stats.heartbeated = heartbeated;
+    c->known_now = (struct rmq_stats){.brokers = c->n_brokers, .connected = connected, .heartbeated = heartbeated};
     const struct peer *ns = &c->namesrv[c->at_namesrv];
     for (unsigned i = 0; i < c->n_namesrv && !ns->why[0]; i++)
         ns = &c->namesrv[i];
@@ -291,10 +289,7 @@ static bool exchange(struct rmq *c, struct calls *in)
     c->n_calls_seen = c->n_calls;
     if (c->n_subs_seen != c->n_subs) c->tick_ms = c->now_ms;
     c->n_subs_seen = c->n_subs;
-    c->stats.calls = c->n_accepted;
-    c->stats.in_flight = c->outstanding;
     if (c->state_changed) publish_state(c);
-    c->published = c->stats;
     bool goes_on = !c->stopping;
     pthread_mutex_unlock(&c->lock);
     return goes_on;
@@ -577,13 +572,35 @@ void rmq_free(struct rmq *c)
     free(c);
 }
 
+static uint64_t look(const uint64_t *count)
+{
+    return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
+static void look_at_refusals(const struct rmq_stats *from, struct rmq_stats *out)
+{
+    out->n_refusals = __atomic_load_n(&from->n_refusals, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < out->n_refusals; i++) {
+        out->refusals[i].code = __atomic_load_n(&from->refusals[i].code, __ATOMIC_RELAXED);
+        out->refusals[i].n = look(&from->refusals[i].n);
+    }
+}
+
 void rmq_stats(struct rmq *c, struct rmq_stats *out)
 {
+    const struct rmq_stats *s = &c->stats;
     pthread_mutex_lock(&c->lock);
-    *out = c->published;
+    *out = c->known_now;
     out->calls = c->n_accepted;
     out->in_flight = c->outstanding;
     pthread_mutex_unlock(&c->lock);
+#define LOOK(name) out->name = look(&s->name)
+    LOOK(done), LOOK(refused), LOOK(not_sent), LOOK(unknown), LOOK(late_answers), LOOK(retries), LOOK(busy);
+    LOOK(go_away), LOOK(connects), LOOK(connects_failed), LOOK(connections_lost), LOOK(frames_bad), LOOK(frames_in);
+    LOOK(frames_out), LOOK(bytes_in), LOOK(bytes_out), LOOK(checks), LOOK(checks_foreign), LOOK(checks_bad);
+    LOOK(deliveries), LOOK(deliveries_bad), LOOK(acl_refusals), LOOK(requests_unserved);
+#undef LOOK
+    look_at_refusals(s, out);
 }
 
 bool rmq_state(struct rmq *c, char text[160])

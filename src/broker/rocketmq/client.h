@@ -8,13 +8,14 @@
 // Answers. A call that was accepted is answered exactly once:
 //   RMQ_DONE      the broker said yes. `code` keeps which yes: 0, or 10, 11, 12 (stored on the master, but flush or
 //                 replica were late).
-//   RMQ_REFUSED   the broker said no, or said "busy" (2, 14, 501, 1500...) until the deadline: nothing was done.
+//   RMQ_REFUSED   the broker said no, or said "busy" (2, 14, 501, 1500...) to the last: nothing was done.
 //                 `code` and `remark` are its words.
 //   RMQ_NOT_SENT  no whole request left this process before the deadline (no route, no connection): nothing was done.
 //   RMQ_UNKNOWN   it was written and no answer came, or the answer tells of an accident inside the broker. Never treat
 //                 it as failed.
 // Calls that the broker says it did not process, and calls that were not written yet when their connection broke, are
-// sent again inside, with growing pauses, until the deadline. A repeated call may overtake another of the same shard.
+// sent again inside, with growing pauses, until the last quarter of their time: what is sent then would probably end
+// unknown. A repeated call may overtake another of the same shard.
 //
 // Not accepted: the function returns false, errno says why, no callback comes. EAGAIN: too many calls or bytes are
 // outstanding, or the client is stopping. EMSGSIZE: body or properties too long. EINVAL: a text is no topic, group or

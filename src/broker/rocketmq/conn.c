@@ -147,7 +147,7 @@ static void ready(struct conn *conn)
     conn->stage = CONN_READY;
     conn->heard_ms = conn->c->now_ms;
     watch(conn, EPOLLIN);
-    conn->c->stats.connects++;
+    bump(&conn->c->stats.connects, 1);
     conn->peer->why[0] = '\0';
     peer_up(conn->c, conn->peer);
 }
@@ -260,13 +260,13 @@ static enum io read_some(struct conn *conn, const char **why)
     }
     in->n += (size_t)got;
     conn->heard_ms = conn->c->now_ms;
-    conn->c->stats.bytes_in += (uint64_t)got;
+    bump(&conn->c->stats.bytes_in, (uint64_t)got);
     return IO_SOME;
 }
 
 static void bad_frame(struct conn *conn)
 {
-    conn->c->stats.frames_bad++;
+    bump(&conn->c->stats.frames_bad, 1);
     conn_close(conn, "it sent what is no frame");
 }
 
@@ -283,7 +283,7 @@ static bool handle_frames(struct conn *conn)
             bad_frame(conn);
             return false;
         }
-        conn->c->stats.frames_in++;
+        bump(&conn->c->stats.frames_in, 1);
         conn_frame(conn, &f);
         at += (size_t)len;
     }
@@ -350,7 +350,7 @@ static void flush(struct conn *conn)
         if (io != IO_SOME) break;
         conn->out_at += (size_t)put;
         conn->written += (uint64_t)put;
-        conn->c->stats.bytes_out += (uint64_t)put;
+        bump(&conn->c->stats.bytes_out, (uint64_t)put);
     }
     if (io == IO_LOST) {
         conn_close(conn, "the connection broke while writing");
@@ -438,9 +438,9 @@ void conn_close(struct conn *conn, const char *why)
     struct call *k;
     if (conn->stage == CONN_DEAD) return;
     if (conn->stage == CONN_READY)
-        c->stats.connections_lost++;
+        bump(&c->stats.connections_lost, 1);
     else
-        c->stats.connects_failed++;
+        bump(&c->stats.connects_failed, 1);
     conn->stage = CONN_DEAD;
     (void)snprintf(conn->peer->why, sizeof conn->peer->why, "%s", why);
     leave_peer(conn);

@@ -154,7 +154,7 @@ struct rmq {
     struct topic topics[RMQ_TOPICS_MAX];
     unsigned n_topics;
     uint64_t random;
-    struct rmq_stats stats;
+    struct rmq_stats stats; // written by bump(), so that other threads may read
     bool state_changed;
     struct buf body_room, heartbeat;
     struct calls freed; // given back to `pool` once a round
@@ -174,10 +174,16 @@ struct rmq {
     struct subscription *subs[RMQ_SUBSCRIBE_MAX]; // never taken away while the client lives
     unsigned n_subs, n_subs_seen;
     uint64_t n_accepted;
-    struct rmq_stats published;
+    struct rmq_stats known_now; // the brokers' part
     char state_text[160];
     bool state_good;
 };
+
+// One thread counts, others look on.
+static inline void bump(uint64_t *count, uint64_t by)
+{
+    __atomic_store_n(count, *count + by, __ATOMIC_RELAXED);
+}
 
 // --- call.c: a call's way
 struct call *call_take_ours(struct rmq *c, enum call_kind kind); // NULL: none left

@@ -129,7 +129,7 @@ static bool deliver(struct rmq *c, struct pop *p, const struct wire_frame *f, co
     d.born_ms = m->born_ms;
     d.stored_ms = m->stored_ms;
     d.prepared_offset = m->prepared_offset;
-    c->stats.deliveries++;
+    bump(&c->stats.deliveries, 1);
     s->on_message(s->ctx, &d);
     return true;
 }
@@ -142,7 +142,7 @@ static void deliver_all(struct rmq *c, struct pop *p, const struct wire_frame *f
     for (;;) {
         enum message_read read = message_read(rest, &m, &used);
         if (read == MESSAGE_END) break;
-        if (read == MESSAGE_BROKEN || !deliver(c, p, f, &m)) c->stats.deliveries_bad++;
+        if (read == MESSAGE_BROKEN || !deliver(c, p, f, &m)) bump(&c->stats.deliveries_bad, 1);
         if (used == 0) break;
         rest.p += used;
         rest.n -= used;

@@ -197,7 +197,7 @@ static bool read_stored(const struct call *k, const struct wire_frame *f, struct
     int64_t queue_id;
     bool ok = offset_of(wire_field_of(f, "msgId"), &r->handle.commit_log_offset) &&
               wire_field_i64(f, "queueOffset", &r->handle.queue_offset);
-    (void)snprintf(r->handle.broker, sizeof r->handle.broker, "%s", k->broker->name);
+    memcpy(r->handle.broker, k->broker->name, sizeof r->handle.broker);
     r->queue_offset = ok ? r->handle.queue_offset : -1;
     r->queue_id = wire_field_i64(f, "queueId", &queue_id) ? (int)queue_id : k->queue_id;
     r->recall_handle = wire_field_of(f, "recallHandle");
@@ -208,7 +208,7 @@ void request_answered(struct rmq *c, struct call *k, const struct wire_frame *f)
 {
     struct rmq_result r = {.outcome = judge(k, f), .code = f->code, .queue_id = -1, .queue_offset = -1};
     bool is_send = k->kind == CALL_SEND || k->kind == CALL_HALF || k->kind == CALL_BATCH;
-    (void)snprintf(r.remark, sizeof r.remark, "%.*s", (int)(f->remark.n < 159 ? f->remark.n : 159), f->remark.p);
+    memcpy(r.remark, f->remark.p, f->remark.n < sizeof r.remark ? f->remark.n : sizeof r.remark - 1);
     // Stored, but we are not told where: nobody could end such a half.
     if (is_send && r.outcome == RMQ_DONE && !read_stored(k, f, &r) && k->kind == CALL_HALF) {
         r.outcome = RMQ_UNKNOWN;

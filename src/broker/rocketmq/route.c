@@ -81,8 +81,9 @@ void heartbeat_answered(struct rmq *c, struct call *k, const struct wire_frame *
     struct broker *b = k->broker;
     struct conn *conn = k->conn;
     call_release(c, k);
-    if (conn && conn == b->peer.conn) b->heartbeat_out = false;
     c->state_changed = true;
+    if (conn != b->peer.conn) return; // of a connection that has been replaced
+    b->heartbeat_out = false;
     if (f && f->code == WIRE_OK) {
         b->heartbeated = true;
         b->peer.n_failures = 0;
@@ -93,7 +94,7 @@ void heartbeat_answered(struct rmq *c, struct call *k, const struct wire_frame *
         (void)snprintf(b->peer.why, sizeof b->peer.why, "heartbeat refused with %d: %.*s", f->code,
                        (int)(f->remark.n < 90 ? f->remark.n : 90), f->remark.p);
         b->heartbeat_ms = c->now_ms + HEARTBEAT_AGAIN_MS;
-    } else if (conn && conn->stage != CONN_DEAD) {
+    } else if (conn) {
         conn_close(conn, "no answer to a heartbeat");
     }
 }
@@ -410,18 +411,18 @@ void check_came(struct conn *conn, const struct wire_frame *f)
     size_t used;
     int64_t n = 1;
     struct rmq_check check = {0};
-    c->stats.checks++;
+    bump(&c->stats.checks, 1);
     bool ok = conn->peer->broker && message_read(f->body, &m, &used) == MESSAGE_READ &&
               wire_field_i64(f, "commitLogOffset", &check.handle.commit_log_offset) &&
               wire_field_i64(f, "tranStateTableOffset", &check.handle.queue_offset) &&
               message_body(&m, &c->body_room, &check.body);
     if (!ok) {
-        c->stats.checks_bad++;
+        bump(&c->stats.checks_bad, 1);
         return;
     }
     check.group = wire_property(m.properties, STR("PGROUP"));
     if (!is_our_group(c, check.group)) {
-        c->stats.checks_foreign++;
+        bump(&c->stats.checks_foreign, 1);
         return;
     }
     check.topic = m.topic;
@@ -432,7 +433,7 @@ void check_came(struct conn *conn, const struct wire_frame *f)
         check.n = (uint32_t)n;
     else
         check.n = 1;
-    (void)snprintf(check.handle.broker, sizeof check.handle.broker, "%s", conn->peer->broker->name);
+    memcpy(check.handle.broker, conn->peer->broker->name, sizeof check.handle.broker);
     if (c->o.on_check) c->o.on_check(c->o.ctx, &check);
     if (c->body_room.cap > ((size_t)256 << 10)) buf_free(&c->body_room);
 }

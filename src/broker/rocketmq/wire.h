@@ -82,7 +82,7 @@ struct wire_request {
 };
 
 void wire_request_init(struct wire_request *r, int code, enum wire_kind kind, int32_t opaque);
-void wire_put(struct wire_request *r, const char *key, struct str value);
+void wire_put(struct wire_request *r, const char *key, struct str value); // an empty value is left out
 void wire_put_i64(struct wire_request *r, const char *key, int64_t value);
 // Appends the whole frame to `out`, signed by `acl` unless that is NULL. False when it is too long for a frame or
 // memory is out; `out` is then as before, with `failed` untouched or set.
