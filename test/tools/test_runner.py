@@ -8,6 +8,7 @@ import os
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 TOOL = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "test"))
 loader = importlib.machinery.SourceFileLoader("runner", TOOL)
@@ -96,6 +97,13 @@ class SuiteTest(unittest.TestCase):
         self.assertEqual(str(count), "0 passed, 1 failed")
         count = self.quietly(runner.run_suite, "x", lambda: runner.Count(skipped=5), "tools/test")
         self.assertEqual(count.failed, 1)
+
+    def test_what_cannot_be_had_here_is_skipped_and_in_ci_has_failed(self):
+        def suite():
+            raise runner.Skipped("no such thing")
+        for ci, said in (("", "0 passed, 0 failed, 1 skipped"), ("true", "0 passed, 1 failed")):
+            with unittest.mock.patch.dict(os.environ, CI=ci):
+                self.assertEqual(str(self.quietly(runner.run_suite, "x", suite, "tools/test")), said)
 
     def test_a_suite_that_is_not_there_is_told(self):
         count = self.quietly(runner.run_suite, "x", runner.Count, "tools/no-such-file")
