@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders over a real cluster: a thousand each way, a fifth of the notifications lost, the broker killed in the middle."""
+"""Orders over a real cluster: many each way, a fifth of the notifications lost, the broker killed in the middle."""
 import collections
 import concurrent.futures
 import json
@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "http"))
 from harness import Till, wait_for
 from rocketmq import Cluster, need
 
-ORDERS = 1000
+ORDERS = int(os.environ.get("TILL_TEST_ORDERS", "300"))  # a thousand in the long suites
 TOPICS = ("till_order_cancel", "till_order_paid", "till_order_events")
 
 
@@ -143,7 +143,7 @@ class Orders(unittest.TestCase):
     def types(self, topic):
         return {order: sorted(b["type"] for b in bodies) for order, bodies in self.received(topic).items()}
 
-    def test_a_thousand_in_reverse(self):
+    def test_many_in_reverse(self):
         paid, cancelled = self.ended("reverse")
         told = self.types("till_order_cancel")
         self.assertEqual({o for o, types in told.items() if types != ["order.cancel"]}, set())
@@ -152,7 +152,7 @@ class Orders(unittest.TestCase):
         self.assertEqual(self.types("till_order_paid"), {})
         self.until_nothing_pends()
 
-    def test_a_thousand_in_forward(self):
+    def test_many_in_forward(self):
         paid, cancelled = self.ended("forward")
         self.assertEqual(self.types("till_order_paid"), {o: ["order.paid"] for o in paid})
         self.assertEqual(self.types("till_order_cancel"), {o: ["order.cancelled"] for o in cancelled})
