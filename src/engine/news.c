@@ -155,7 +155,8 @@ void news_decide(struct engine *e, struct item *it)
     const struct news_node *node = it->news;
     bool is_received = !node->is_sweep && node->n.kind == BROKER_RECEIVED;
     struct event ev = node->is_sweep ? (struct event){.kind = EV_SWEEP} : event_of(&node->n);
-    if (is_received && e->o.rules.broker == BROKER_EMBEDDED && node->n.received.n_times > DELIVERIES_MAX) {
+    // RocketMQ has no dead letters under POP, so ours are kept here whatever the broker.
+    if (is_received && node->n.received.n_times > DELIVERIES_MAX) {
         decide_dead(e, it);
         return;
     }

@@ -32,8 +32,8 @@ struct config {
         int64_t cache_mib;
     } store;
     struct {
-        const char *url, *access_key, *secret_key_file;
-        bool tls;
+        const char *url, *access_key, *secret_key_file, *tls_ca_file;
+        bool tls, tls_verify;
     } broker;
     struct {
         int64_t pay_within_ms, close_grace_ms;

@@ -91,7 +91,7 @@ void read_messages(struct worker *w, struct http_exchange *x)
     bool has_more = false;
     if (!params_only(x, known) || !topic_param(w, x, &topic) || !param(w, x, "after", &after)) return;
     if (!param_int(w, x, "limit", 1, 200, &limit)) return;
-    if (w->shell->broker_kind != BROKER_EMBEDDED)
+    if (w->shell->broker_kind != BROKER_EMBEDDED && topic != TOPIC_DEAD)
         return http_problem(x, 404, "not_embedded", "the messages are at the broker: subscribe there", NULL);
     const char *prefix = topic == TOPIC_EVENTS ? "evt_" : "msg_";
     if (after.p && !id_parse(w->shell->secret, prefix, after, &after_key))

@@ -288,6 +288,8 @@ static bool open_rocketmq(struct service *s, const struct news_sink *sink)
                                  .access_key = s->config->broker.access_key,
                                  .secret_key_file = s->config->broker.secret_key_file,
                                  .tls = s->config->broker.tls,
+                                 .tls_insecure = !s->config->broker.tls_verify,
+                                 .ca_file = s->config->broker.tls_ca_file[0] ? s->config->broker.tls_ca_file : NULL,
                                  .call_deadline_ms = BROKER_DEADLINE_MS,
                                  .window_ms = s->config->order.pay_within_ms};
     memcpy(o.secret, s->shell.secret, ID_SECRET_SIZE);
