@@ -4,7 +4,6 @@ import glob
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,9 +36,13 @@ def listening(pid):
     return found
 
 
-def connects(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
+def runs(pid):
+    """Neither gone nor dead and only waiting for its parent to notice."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 class Plain(unittest.TestCase):
@@ -154,15 +157,24 @@ class Guarded(unittest.TestCase):
 class Ends(unittest.TestCase):
     def test_no_jvm_outlives_a_test_that_was_killed(self):
         program = ("import sys, tempfile, rocketmq\n"
-                   "s = rocketmq.NameServer(sys.argv[1]); s.ready(); print(s.jvm.pid, s.port, flush=True); input()\n")
+                   "s = rocketmq.NameServer(sys.argv[1]); s.ready()\n"
+                   "c = rocketmq.Client(sys.argv[1], 'TxProduce', namesrv=s.address, topic='t', group='g', count=0)\n"
+                   "c.next('ready'); print(s.jvm.pid, c.pid, flush=True); input()\n")
         with tempfile.TemporaryDirectory() as dir, \
                 subprocess.Popen([sys.executable, "-B", "-c", program, dir], cwd=rocketmq.HERE, stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, text=True) as starter:
-            pid, port = (int(word) for word in starter.stdout.readline().split())
+            pids = [int(word) for word in starter.stdout.readline().split()]
+            self.assertEqual([runs(pid) for pid in pids], [True, True])
             starter.kill()
             starter.wait()
-            rocketmq.wait_for("the JVM's end", lambda: not connects(port), LIMIT_S)
-            self.assertFalse(os.path.exists(f"/proc/{pid}/fd/0"))
+            for pid in pids:
+                rocketmq.wait_for("a JVM's end", lambda p=pid: not runs(p), LIMIT_S)
+
+    def test_a_client_whose_main_throws_ends(self):
+        with tempfile.TemporaryDirectory() as dir:
+            client = rocketmq.Client(dir, "Consume", namesrv="127.0.0.1:1", topic="t", group="no group!")
+            with client, self.assertRaisesRegex(EOFError, "ended with 1"):
+                client.next(limit_s=LIMIT_S)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ import java.io.IOException;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
 import org.apache.rocketmq.acl.common.AclClientRPCHook;
 import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.client.ClientConfig;
@@ -15,9 +16,20 @@ final class Options {
     /** The client's own 3 s are too few for a busy machine with a JVM that has just started. */
     static final int LIMIT_MS = 60000;
 
+    private static final int SHUTDOWN_LIMIT_MS = 20000;
+    private static final CountDownLatch STDIN_ENDED = new CountDownLatch(1);
+
     private final Map<String, String> values = new HashMap<>();
 
+    /** For main(): from here on the JVM ends when main() throws, whatever threads there are, and soon after stdin does. */
     Options(String[] args) {
+        Thread.currentThread().setUncaughtExceptionHandler((thread, error) -> {
+            error.printStackTrace();
+            Runtime.getRuntime().halt(1);
+        });
+        Thread guard = new Thread(Options::readToTheEnd, "stdin-guard");
+        guard.setDaemon(true);
+        guard.start();
         for (int i = 0; i < args.length; i += 2) {
             if (!args[i].startsWith("--") || i + 1 == args.length) {
                 throw new IllegalArgumentException("--name value pairs, not: " + args[i]);
@@ -87,9 +99,24 @@ final class Options {
         System.out.flush();
     }
 
-    static void waitForEndOfStdin() throws IOException {
-        while (System.in.read() >= 0) {
-            continue;
+    static void waitForEndOfStdin() throws InterruptedException {
+        STDIN_ENDED.await();
+    }
+
+    private static void readToTheEnd() {
+        try {
+            while (System.in.read() >= 0) {
+                continue;
+            }
+        } catch (IOException e) {
+            // the same end
         }
+        STDIN_ENDED.countDown();
+        try {
+            Thread.sleep(SHUTDOWN_LIMIT_MS);
+        } catch (InterruptedException e) {
+            // at once, then
+        }
+        Runtime.getRuntime().halt(1);
     }
 }
