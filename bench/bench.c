@@ -7,6 +7,7 @@
 #include "own_server.h"
 #include "shell/flags.h"
 #include "shell/help.h"
+#include "txmsg.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +198,7 @@ static bool url_read(struct bench *b, const char *url)
 
 int bench_main(int argc, char **argv)
 {
+    if (argc > 0 && strcmp(argv[0], "txmsg") == 0) return txmsg_main(argc - 1, argv + 1);
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     struct bench b = {.orders = 100000,
