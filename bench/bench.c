@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "load.h"
 #include "own_server.h"
+#include "pending.h"
 #include "shell/flags.h"
 #include "shell/help.h"
 #include "txmsg.h"
@@ -198,6 +199,7 @@ static bool url_read(struct bench *b, const char *url)
 
 int bench_main(int argc, char **argv)
 {
+    if (argc > 0 && strcmp(argv[0], "pending") == 0) return pending_main(argc - 1, argv + 1);
     if (argc > 0 && strcmp(argv[0], "txmsg") == 0) return txmsg_main(argc - 1, argv + 1);
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
@@ -221,7 +223,8 @@ int bench_main(int argc, char **argv)
     if (!known || (url[0] && !url_read(&b, url))) {
         (void)fprintf(stderr,
                       "usage: till bench place|noop [--url http://127.0.0.1:8080] [--orders N] [--connections N] "
-                      "[--json]\n       without --url it starts a server of its own in this directory\n");
+                      "[--json]\n       without --url it starts a server of its own in this directory\n"
+                      "       till bench txmsg|pending [FLAGS], see till help bench\n");
         return 2;
     }
     struct own_server own = {0};

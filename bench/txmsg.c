@@ -374,7 +374,8 @@ static void tell_table(const struct txmsg *t, long rss_kib)
                       (double)histogram_quantile_us(&f->latency, 0.99) / 1e3, (unsigned long long)f->errors);
     }
     if (t->bare.seconds > 0)
-        (void)fprintf(stderr, "%-8s %10llu %10.0f %12.2f   limit: %u bytes out and %u back over loopback, nothing else\n",
+        (void)fprintf(stderr,
+                      "%-8s %10llu %10.0f %12.2f   limit: %u bytes out and %u back over loopback, nothing else\n",
                       "bare", (unsigned long long)t->bare.messages, (double)t->bare.messages / t->bare.seconds,
                       t->bare.cpu_us, t->bare.request_bytes, t->bare.reply_bytes);
     (void)fprintf(stderr, "resident memory %ld KiB at most; %llu check-backs\n", rss_kib,
@@ -387,8 +388,8 @@ static void tell(const struct txmsg *t, long rss_kib)
     if (!t->o.as_json) tell_table(t, rss_kib);
     (void)printf("{\"bench\":\"txmsg\",");
     tell_mode_json(&t->runs[first].f);
-    (void)printf(",\"rss_kib\":%ld,\"in_flight\":%lld,\"size\":%lld,\"checks\":%llu", rss_kib, (long long)t->o.in_flight,
-                 (long long)t->o.size, (unsigned long long)atomic_load(&t->checks));
+    (void)printf(",\"rss_kib\":%ld,\"in_flight\":%lld,\"size\":%lld,\"checks\":%llu", rss_kib,
+                 (long long)t->o.in_flight, (long long)t->o.size, (unsigned long long)atomic_load(&t->checks));
     for (enum mode m = 0; m < N_MODES; m++) {
         if (!t->was_run[m]) continue;
         (void)printf(",\"%s\":{", MODE_NAMES[m]);
