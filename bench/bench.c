@@ -5,9 +5,11 @@
 #include "base/id.h"
 #include "load.h"
 #include "own_server.h"
+#include "pending.h"
 #include "policies.h"
 #include "shell/flags.h"
 #include "shell/help.h"
+#include "txmsg.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,6 +201,8 @@ static bool url_read(struct bench *b, const char *url)
 int bench_main(int argc, char **argv)
 {
     if (argc > 0 && strcmp(argv[0], "policies") == 0) return policies_main(argc - 1, argv + 1);
+    if (argc > 0 && strcmp(argv[0], "pending") == 0) return pending_main(argc - 1, argv + 1);
+    if (argc > 0 && strcmp(argv[0], "txmsg") == 0) return txmsg_main(argc - 1, argv + 1);
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     struct bench b = {.orders = 100000,
@@ -222,7 +226,7 @@ int bench_main(int argc, char **argv)
         (void)fprintf(stderr,
                       "usage: till bench place|noop [--url http://127.0.0.1:8080] [--orders N] [--connections N] "
                       "[--json]\n       without --url it starts a server of its own in this directory\n"
-                      "       till bench policies [FLAGS], see till help bench\n");
+                      "       till bench policies|txmsg|pending [FLAGS], see till help bench\n");
         return 2;
     }
     struct own_server own = {0};

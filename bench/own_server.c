@@ -75,6 +75,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
+void dir_remove(const char *dir)
+{
+    (void)nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 void own_server_stop(struct own_server *s)
 {
     int status;
@@ -88,5 +93,5 @@ void own_server_stop(struct own_server *s)
         (void)kill(s->pid, SIGKILL);
         (void)waitpid(s->pid, &status, 0);
     }
-    (void)nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    dir_remove(s->dir);
 }

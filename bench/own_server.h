@@ -14,5 +14,6 @@ struct own_server {
 
 bool own_server_start(struct own_server *s, char why[200]);
 void own_server_stop(struct own_server *s); // SIGTERM, wait, remove the directory
+void dir_remove(const char *dir);           // with all that is in it
 
 #endif
