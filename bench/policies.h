@@ -21,7 +21,7 @@ struct samples { // in ms; sorted once a row is done
 struct tally {
     uint64_t orders, paid, cancelled, late; // late: money came for a cancelled order
     uint64_t calls, queries, checkbacks;    // of the provider; queries among the calls, check-backs among the queries
-    uint64_t messages;                      // sent to the broker or decided there
+    uint64_t messages;                      // delivered
     uint64_t bytes;                         // written by the store
     struct samples paid_ms;                 // from payment to `paid`
     struct samples lost_ms;                 // the same, of those whose notification was lost

@@ -597,6 +597,7 @@ static int between(int a, int b)
     return a + below(b - a + 1);
 }
 
+static void text_add(struct slow *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void text_add(struct slow *s, const char *format, ...)
 {
     size_t n = strlen(s->text);
