@@ -24,6 +24,7 @@ static const struct rules SHIPPED = {
     .release = RELEASE_PROOF,
     .late_payment = LATE_REFUND,
     .checkback = {.first_ms = 30 * SECOND_MS, .interval_ms = 30 * SECOND_MS},
+    .cancel_wait_ms = 5 * SECOND_MS,
     .call_deadline_ms = 5 * SECOND_MS,
     .code_min_life_ms = MINUTE_MS,
     .code_max_life_ms = 115 * MINUTE_MS,

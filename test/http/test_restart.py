@@ -204,11 +204,13 @@ class KillNine(unittest.TestCase):
         order = till.place(sku, 2)
         till.kill()
         for pause in (0, 0.005, 0.01, 0.02, 0.04, 0.08):
+            killer = threading.Timer(pause, lambda: till.server.process.send_signal(signal.SIGKILL))
             try:
-                threading.Timer(pause, lambda: till.server.process.send_signal(signal.SIGKILL)).start()
+                killer.start()
                 till.restart()
             except AssertionError:
                 pass  # it was not ready when it died, as meant
+            killer.join()  # or it would kill the next one
             till.kill()
         till.restart()
         self.assertEqual(till.order(order["id"])["state"], "awaiting_payment")
