@@ -270,7 +270,7 @@ def main():
     p = commands.add_parser("txmsg")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=int, default=10, help="of each measurement")
-    p.add_argument("--warm-up", type=int, default=20, help="seconds of the JVM's that are not counted")
+    p.add_argument("--warm-up", type=int, default=60, help="seconds of the JVM's that are not counted")
     p.add_argument("--in-flight", type=int, default=32)
     p.add_argument("--size", type=int, default=2048)
     p.add_argument("--topic", default="BenchmarkTest")
