@@ -166,17 +166,123 @@ def txmsg(args):
     return 0
 
 
+# --- pending
+
+
+class Watch:
+    """The broker's counters, from one quiet moment to the next: between rounds nothing is written."""
+
+    QUIET_S = 2
+
+    def __init__(self, broker, limit_s=600):
+        self.pid, self.connection, self.limit_s = broker.jvm.pid, broker.connect(), limit_s
+
+    def sample(self):
+        c = self.connection
+        return {"halves": c.max_offset(remoting.HALF_TOPIC), "log": c.bytes_written(), "cpu_s": cpu_s(self.pid),
+                "at_s": time.monotonic()}
+
+    def quiet(self, least, process):
+        """Once there are so many halves and none has come for a moment. Its work ended at `moved_s`."""
+        until, s = time.monotonic() + self.limit_s, self.sample()
+        moved = began = None
+        while True:
+            time.sleep(0.1)
+            last, s = s, self.sample()
+            if s["halves"] != last["halves"]:
+                began, moved = began or last["at_s"], s["at_s"]
+            if s["halves"] >= least and s["at_s"] - (moved or 0) >= self.QUIET_S:
+                return dict(s, busy_s=moved - began if moved else 0)
+            if time.monotonic() > until or process.poll() is not None:
+                raise SystemExit(f"{s['halves']} of {least} half messages")
+
+    def rest_cpu(self):
+        """What it takes a second of while it only waits and is watched."""
+        first = s = self.sample()
+        while s["at_s"] - first["at_s"] < 3:
+            time.sleep(0.1)
+            s = self.sample()
+        return (s["cpu_s"] - first["cpu_s"]) / (s["at_s"] - first["at_s"])
+
+
+def check_rounds(args):
+    """N half messages nobody decides, and what each round of check-backs does with them."""
+    # What a round writes does not depend on the interval, which must leave a quiet moment between two.
+    config = {"transactionCheckInterval": 8000, "transactionTimeOut": 1000, "transactionCheckMax": 1000}
+    with rocketmq.Cluster(config=config, heap_mb=768, options=FULL_JIT) as cluster:
+        broker = cluster.brokers[0]
+        watch = Watch(broker)
+        watch.connection.create_topic(args.topic, queues=4)
+        before = watch.sample()
+        # Decided by nobody; asked, it answers "not known yet", which is no answer.
+        producer = subprocess.Popen([TILL, "bench", "txmsg", "--json", "--namesrv", cluster.name_servers, "--topic", args.topic,
+                                     "--mode", "oneway", "--messages", str(args.halves), "--size", str(args.size), "--unknown",
+                                     "100", "--check-unknown", "100", "--stay", "3600"], stdout=subprocess.DEVNULL)
+        try:
+            # A round may begin while they are still being sent: it copies what is there already, so the sizes of the first
+            # copies and of the copies of copies are told apart by the rounds that follow.
+            at, rounds = watch.quiet(args.halves, producer), []
+            first = {"log_bytes": at["log"] - before["log"], "appended": at["halves"] - before["halves"]}
+            while len(rounds) < args.rounds + 1:
+                end = watch.quiet(at["halves"] + args.halves, producer)
+                rounds.append({"log_bytes": end["log"] - at["log"], "copies": end["halves"] - at["halves"],
+                               "cpu_s": end["cpu_s"] - at["cpu_s"], "took_s": end["at_s"] - at["at_s"], "seconds": end["busy_s"]})
+                say("check-backs: {copies} copies, {log_bytes} bytes".format(**rounds[-1]))
+                at = end
+            rest_cpu = watch.rest_cpu()
+        finally:
+            producer.kill()
+            producer.wait()
+            watch.connection.close()
+    for r in rounds:
+        r["cpu_s"] = max(0, r["cpu_s"] - rest_cpu * r["took_s"])
+    return {"sent_bytes": first["log_bytes"] / first["appended"], "rounds": rounds[1:]}  # the first one warms the JVM
+
+
+def pending(args):
+    broker = check_rounds(args)
+    ours = till("pending", "--json", "--orders", str(args.orders), "--channel", args.channel, "--idle", str(INTERVAL_S))
+    rounds, in_window = broker["rounds"], WINDOW_S // INTERVAL_S
+    copy_bytes = statistics.median(r["log_bytes"] / r["copies"] for r in rounds)
+    copy_us = statistics.median(r["cpu_s"] * 1e6 / r["copies"] for r in rounds)
+    per_second = statistics.median(r["copies"] / r["seconds"] for r in rounds)
+    million_gb = copy_bytes * in_window / 1e3  # of a million messages: bytes each x 10^6 / 10^9
+    print(f"Till: {args.orders} orders, channel {args.channel}. RocketMQ: {args.halves} half messages of {args.size} bytes, "
+          f"{len(rounds)} rounds; a window of {WINDOW_S // 60} min and a check every {INTERVAL_S} s make {in_window} rounds\n")
+    print("| for each pending order | Till, embedded | RocketMQ |")
+    print("| --- | ---: | ---: |")
+    print(f"| bytes on disk | {ours['disk_bytes_per_order']:.0f} | {broker['sent_bytes']:.0f} at first, "
+          f"{broker['sent_bytes'] + copy_bytes * in_window:.0f} after the window |")
+    print(f"| bytes written per round of check-backs | {ours['idle_bytes_written']} | {copy_bytes:.0f} |")
+    print(f"| bytes written in the window while nothing happens | 0 | {copy_bytes * in_window:.0f} |")
+    print(f"| the same of a million orders | 0 | {million_gb:.1f} GB |")
+    print(f"| CPU seconds in a round of a million orders | {ours['idle_cpu_s']:.4f} | {copy_us:.0f} (broker alone) |")
+    print(f"| orders a round reaches in the 60 s a broker gives it | all, none is looked at | {per_second * 60:.0f} |")
+    print(f"| memory after a start | {ours['memory_bytes_per_order']:.0f} bytes, and the page cache (at most 64 MiB in all) | |")
+    print(json.dumps({"bench": "rocketmq-pending", "till": ours, "rocketmq": broker, "copy_bytes": copy_bytes,
+                      "copy_cpu_us": copy_us}))
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="Till beside RocketMQ. See the head of this file.")
     commands = parser.add_subparsers(dest="command", required=True)
     p = commands.add_parser("txmsg")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=int, default=10, help="of each measurement")
-    p.add_argument("--warm-up", type=int, default=20, help="seconds of the JVM's that are not counted")
+    p.add_argument("--warm-up", type=int, default=60, help="seconds of the JVM's that are not counted")
     p.add_argument("--in-flight", type=int, default=32)
     p.add_argument("--size", type=int, default=2048)
     p.add_argument("--topic", default="BenchmarkTest")
     p.set_defaults(run=txmsg)
+    p = commands.add_parser("pending")
+    p.add_argument("--orders", type=int, default=1000000, help="in Till's store")
+    p.add_argument("--channel", choices=("any", "alipay"), default="any")
+    p.add_argument("--halves", type=int, default=20000, help="half messages at the broker")
+    p.add_argument("--rounds", type=int, default=3, help="of check-backs")
+    p.add_argument("--size", type=int, default=160, help="of a half message's body; Till's own is about that long")
+    p.add_argument("--topic", default="BenchmarkTest")
+    p.set_defaults(run=pending)
     args = parser.parse_args()
     try:
         return args.run(args)
