@@ -29,7 +29,7 @@ DISCARDED_TOPIC = "TRANS_CHECK_MAX_TIME_TOPIC"
 COMMIT, ROLLBACK, UNKNOWN = 8, 12, 0
 PREPARED = 4  # sysFlag of a half message
 TLS_TRIES = 20
-LIMIT_S = 20  # far more than anything takes; the machine may be busy
+LIMIT_S = 60
 
 
 class Code:
