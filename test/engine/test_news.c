@@ -388,15 +388,16 @@ static void a_dead_letter_says_what_the_order_says(void **state)
     assert_int_equal(REASON_TIMEOUT, w->last_change.dead.reason);
 }
 
-static void a_broker_elsewhere_counts_its_deliveries_itself(void **state)
+// POP has no dead letters: whoever receives must end it.
+static void what_a_broker_elsewhere_delivers_for_ever_is_a_dead_letter_too(void **state)
 {
     struct world *w = *state;
     uint64_t key = closing(w);
     world_say(w, received(key, 1, 40));
     world_turn(w, 1);
-    assert_int_equal(0, engine_stats(w->engine)->dead);
-    assert_int_equal(CHANGE_ORDER, w->last_change.kind);
-    assert_string_equal("AKCT", w->log);
+    assert_int_equal(1, engine_stats(w->engine)->dead);
+    assert_int_equal(CHANGE_DEAD, w->last_change.kind);
+    assert_string_equal("AKT", w->log);
 }
 
 // --- The sweep
@@ -689,7 +690,7 @@ int main(void)
         E(the_sixteenth_is_taken_like_the_first),
         E(a_dead_letter_of_nobody_is_kept_too),
         E(a_dead_letter_says_what_the_order_says),
-        R(a_broker_elsewhere_counts_its_deliveries_itself),
+        R(what_a_broker_elsewhere_delivers_for_ever_is_a_dead_letter_too),
         E(an_order_the_timers_forgot_is_done_when_the_sweep_finds_it),
         E(a_sweep_that_finds_what_is_done_already_writes_nothing),
         E(what_the_sweep_found_and_the_store_refused_is_not_counted_as_swept),
