@@ -444,7 +444,7 @@ static bool options_read(struct options *o, int argc, char **argv, char why[FLAG
         {.name = "--orders", .kind = FLAG_NUMBER, .out = &o->orders, .min = 1, .max = 50000000},
         {.name = "--channel", .kind = FLAG_TEXT, .out = &o->channel},
         {.name = "--data", .kind = FLAG_TEXT, .out = &o->data},
-        {.name = "--idle", .kind = FLAG_NUMBER, .out = &o->idle_s, .min = 1, .max = 3600},
+        {.name = "--idle", .kind = FLAG_NUMBER, .out = &o->idle_s, .min = 0, .max = 3600},
         {.name = "--keys", .kind = FLAG_SWITCH, .out = &o->has_keys},
         {.name = "--json", .kind = FLAG_SWITCH, .out = &o->as_json},
         {.name = NULL},
