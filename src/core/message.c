@@ -161,23 +161,21 @@ static void second_tell(struct run *r)
     h->second_sequence = r->o->sequence;
 }
 
+enum message_answer message_decision(enum policy policy, enum order_state from, enum order_state to)
+{
+    if (policy == POLICY_FORWARD)
+        return to == ORDER_PAID ? ANSWER_COMMIT : to == ORDER_CANCELLED ? ANSWER_ROLLBACK : ANSWER_NONE;
+    if (to == ORDER_CLOSING) return ANSWER_COMMIT;
+    return to == ORDER_PAID && (from == ORDER_PLACED || from == ORDER_AWAITING_PAYMENT) ? ANSWER_ROLLBACK : ANSWER_NONE;
+}
+
 void messages_moved(struct run *r, enum order_state from)
 {
-    enum order_state to = r->o->state;
-    bool forward = r->o->policy == POLICY_FORWARD;
-    bool decides = true;
-    if (to == ORDER_CLOSING && !forward)
-        main_decide(r, true);
-    else if (to == ORDER_PAID && forward)
-        main_decide(r, true);
-    else if (to == ORDER_PAID && (from == ORDER_PLACED || from == ORDER_AWAITING_PAYMENT))
-        main_decide(r, false);
-    else if (to == ORDER_CANCELLED && forward)
-        main_decide(r, false), second_tell(r);
-    else
-        decides = false;
-    bool has_row = r->rules->broker == BROKER_REMOTE && r->b->half.state != HALF_NONE;
-    if (decides && has_row) half_say(r);
+    enum message_answer answer = message_decision(r->o->policy, from, r->o->state);
+    if (answer == ANSWER_NONE) return;
+    main_decide(r, answer == ANSWER_COMMIT);
+    if (r->o->state == ORDER_CANCELLED) second_tell(r);
+    if (r->rules->broker == BROKER_REMOTE && r->b->half.state != HALF_NONE) half_say(r);
 }
 
 bool messages_delay_closing(const struct run *r)

@@ -384,6 +384,10 @@ struct step {
 // but may leave a trace.
 void core_step(const struct rules *rules, struct bundle *b, const struct event *e, struct step *out);
 
+// What becomes of the policy's message as the order goes from one state to another: delivered (COMMIT), dropped
+// (ROLLBACK), or nothing yet. The table at the top of message.h.
+enum message_answer message_decision(enum policy policy, enum order_state from, enum order_state to);
+
 // --- Before there is an order.
 struct line {
     struct str sku, title; // borrowed

@@ -147,17 +147,12 @@ static void half_line(struct trace_row *half, const struct trace_row *at, enum m
 }
 
 // What the half message becomes as the order comes into this state, in the embedded broker, where the order itself is
-// the half message and no trace need be written of it. ANSWER_NONE: nothing.
+// the half message and no trace need be written of it. ANSWER_NONE: nothing. After a cancellation there is none left.
 static enum message_answer half_answer(enum policy policy, enum order_state from, enum order_state to)
 {
-    bool forward = policy == POLICY_FORWARD;
-    if (policy != POLICY_REVERSE && !forward) return ANSWER_NONE;
+    if (policy != POLICY_REVERSE && policy != POLICY_FORWARD) return ANSWER_NONE;
     if (to == ORDER_PLACED) return ANSWER_UNKNOWN;
-    if (to == ORDER_PAID && forward && from != ORDER_CANCELLED) return ANSWER_COMMIT;
-    if (to == ORDER_CANCELLED && forward) return ANSWER_ROLLBACK;
-    if (to == ORDER_CLOSING && !forward) return ANSWER_COMMIT;
-    if (to == ORDER_PAID && (from == ORDER_PLACED || from == ORDER_AWAITING_PAYMENT)) return ANSWER_ROLLBACK;
-    return ANSWER_NONE;
+    return from == ORDER_CANCELLED ? ANSWER_NONE : message_decision(policy, from, to);
 }
 
 // The changes of state, as the public events tell them, oldest first.
