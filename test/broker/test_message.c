@@ -2,6 +2,7 @@
 #include "broker/rocketmq/message.h"
 #include "broker/rocketmq/wire.h"
 #include "golden.h"
+#include "hex.h"
 // clang-format off
 #include <stdarg.h>
 #include <setjmp.h>
@@ -9,21 +10,6 @@
 // clang-format on
 #include <stdlib.h>
 #include <zlib.h>
-
-static unsigned nibble(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a' + 10);
-}
-
-static char *from_hex(const char *hex, size_t *n)
-{
-    *n = strlen(hex) / 2;
-    char *bytes = malloc(*n ? *n : 1);
-    assert_non_null(bytes);
-    for (size_t i = 0; i < *n; i++)
-        bytes[i] = (char)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
-    return bytes;
-}
 
 static void fields_are(const struct message *m)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/rocketmq/wire.h"
 #include "golden.h"
+#include "hex.h"
 // clang-format off
 #include <stdarg.h>
 #include <setjmp.h>
@@ -8,22 +9,6 @@
 // clang-format on
 #include <stdio.h>
 #include <stdlib.h>
-
-static unsigned nibble(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a' + 10);
-}
-
-// A block of exactly that size, so that reading ahead is seen.
-static char *from_hex(const char *hex, size_t *n)
-{
-    *n = strlen(hex) / 2;
-    char *bytes = malloc(*n ? *n : 1);
-    assert_non_null(bytes);
-    for (size_t i = 0; i < *n; i++)
-        bytes[i] = (char)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
-    return bytes;
-}
 
 static void send_of(struct wire_request *r, enum wire_kind kind)
 {
