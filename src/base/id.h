@@ -27,6 +27,11 @@ struct keygen {
 // The first of `n` consecutive keys (n <= 64), larger than any given before, whatever `now_ms` says.
 uint64_t keygen_take(struct keygen *g, int64_t now_ms, unsigned n);
 int64_t key_ms(uint64_t key); // the millisecond a key was made in
+// One of 2^bits places for a key, spread evenly (a key's own low bits are a counter that is mostly 0).
+static inline unsigned key_place(uint64_t key, unsigned bits)
+{
+    return (unsigned)(key * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
+}
 
 // The text of a key. `prefix` is "ord_", "pay_", "ref_", "evt_", "whk_" or "" (numbers sent to a provider).
 // Thread-safe; the secret must be the store's.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/embedded.h"
+#include "base/metric.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,10 +168,8 @@ static void embedded_describe(struct broker *base, struct buf *out)
 static void embedded_metrics(struct broker *base, struct buf *out)
 {
     struct embedded *b = (struct embedded *)base;
-    buf_printf(out,
-               "# HELP till_broker_unacknowledged Messages handed to the cancel receiver and not acknowledged.\n"
-               "# TYPE till_broker_unacknowledged gauge\ntill_broker_unacknowledged %u\n",
-               atomic_load(&b->n_shown));
+    metric_one(out, "till_broker_unacknowledged", "gauge",
+               "Messages handed to the cancel receiver and not acknowledged.", atomic_load(&b->n_shown));
 }
 
 static void embedded_free(struct broker *base)

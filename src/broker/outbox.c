@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/outbox.h"
 #include "base/log.h"
+#include "base/mono.h"
 #include "broker/body.h"
 #include <errno.h>
 #include <pthread.h>
@@ -9,9 +10,10 @@
 #include <stdlib.h>
 
 #define EVENTS      512 // taken at a time
-#define LANES       32  // an order's events are in one lane; a lane goes out in one batch, to one queue
-#define TELL_MS     500 // how often it is remembered how far it came
-#define PAUSE_MS    200 // after a lane was not taken; grows
+#define LANE_BITS   5
+#define LANES       (1 << LANE_BITS) // an order's events are in one lane; a lane goes out in one batch, to one queue
+#define TELL_MS     500              // how often it is remembered how far it came
+#define PAUSE_MS    200              // after a lane was not taken; grows
 #define PAUSE_MAX   10000
 #define IDLE_MS     60000
 #define BODY_MAX    256
@@ -38,29 +40,17 @@ struct outbox {
     // the thread's own
     struct event_row events[EVENTS];
     struct text texts[EVENTS];
-    unsigned n, lane_sent[LANES]; // of each lane: how many of its events are through
+    unsigned n;
+    unsigned lane_left[LANES], lane_sent[LANES], lane_out[LANES]; // of each lane's events: not through, through, out
     struct arena arena;
     uint64_t told_key;
-    struct timespec told;
+    int64_t told_ms; // monotonic
     _Atomic uint64_t published_key, last_event_key, n_published;
 };
 
 static unsigned lane_of(uint64_t order_key)
 {
-    return (unsigned)(order_key * UINT64_C(0x9e3779b97f4a7c15) >> 59);
-}
-
-static struct timespec in_ms(int64_t ms)
-{
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += ms % 1000 * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_nsec -= 1000000000;
-        at.tv_sec++;
-    }
-    return at;
+    return key_place(order_key, LANE_BITS);
 }
 
 // --- Lanes
@@ -97,28 +87,28 @@ static unsigned lane_messages(const struct outbox *o, unsigned lane, struct rmq_
     return n;
 }
 
-// Sends the next batch of a lane. False when it has no more.
-static bool lane_send(struct outbox *o, unsigned lane)
+// Sends the next batch of a lane.
+static void lane_send(struct outbox *o, unsigned lane)
 {
     struct rmq_message m[MESSAGES_IN];
-    unsigned n = lane_messages(o, lane, m);
-    if (n == 0) return false;
+    unsigned n = o->lane_out[lane] = lane_messages(o, lane, m);
     pthread_mutex_lock(&o->lock);
     o->lanes[lane] = LANE_ON_ITS_WAY;
     pthread_mutex_unlock(&o->lock);
     bool taken = n == 1 ? rmq_send(o->client, &m[0], on_lane_done, o, lane)
                         : rmq_send_batch(o->client, m, n, on_lane_done, o, lane);
-    if (taken) return true;
+    if (taken) return;
     pthread_mutex_lock(&o->lock);
     o->lanes[lane] = LANE_WAITS;
     pthread_mutex_unlock(&o->lock);
-    return true;
 }
 
-static unsigned lane_batch_size(const struct outbox *o, unsigned lane)
+static void lane_is_through(struct outbox *o, unsigned lane)
 {
-    struct rmq_message m[MESSAGES_IN];
-    return lane_messages(o, lane, m);
+    o->lane_sent[lane] += o->lane_out[lane];
+    o->lane_left[lane] -= o->lane_out[lane];
+    o->lanes[lane] = o->lane_left[lane] ? LANE_WAITS : LANE_EMPTY;
+    atomic_fetch_add_explicit(&o->n_published, o->lane_out[lane], memory_order_relaxed);
 }
 
 // Every lane has its answer.
@@ -134,17 +124,14 @@ static bool lanes_round(struct outbox *o)
 {
     bool any = false;
     for (unsigned i = 0; i < LANES; i++)
-        if (o->lanes[i] == LANE_WAITS && !lane_send(o, i)) o->lanes[i] = LANE_EMPTY;
+        if (o->lanes[i] == LANE_WAITS) lane_send(o, i);
     pthread_mutex_lock(&o->lock);
     while (!lanes_rest(o))
         pthread_cond_wait(&o->bell, &o->lock); // each call is answered by its deadline
     pthread_mutex_unlock(&o->lock);
     for (unsigned i = 0; i < LANES; i++) {
         if (o->lanes[i] != LANE_DONE) continue;
-        unsigned n = lane_batch_size(o, i);
-        o->lane_sent[i] += n;
-        atomic_fetch_add_explicit(&o->n_published, n, memory_order_relaxed);
-        o->lanes[i] = LANE_WAITS;
+        lane_is_through(o, i);
         any = true;
     }
     return any;
@@ -162,7 +149,7 @@ static bool lanes_are_empty(const struct outbox *o)
 // Waits that long unless stopped, however often the bell rings meanwhile. False: stop.
 static bool pause_ms(struct outbox *o, int64_t ms, bool until_events)
 {
-    struct timespec until = in_ms(ms);
+    struct timespec until = mono_in_ms(ms);
     pthread_mutex_lock(&o->lock);
     while (!o->is_stopping) {
         if (until_events && atomic_load(&o->last_event_key) > atomic_load(&o->published_key)) break;
@@ -173,19 +160,12 @@ static bool pause_ms(struct outbox *o, int64_t ms, bool until_events)
     return goes_on;
 }
 
-static int64_t since_ms(const struct timespec *t)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - t->tv_sec) * 1000 + (now.tv_nsec - t->tv_nsec) / 1000000;
-}
-
 static void tell(struct outbox *o)
 {
     uint64_t key = atomic_load(&o->published_key);
     if (key == o->told_key) return;
     o->told_key = key;
-    clock_gettime(CLOCK_MONOTONIC, &o->told);
+    o->told_ms = mono_ms();
     o->sink.post(o->sink.ctx, &(struct broker_news){.kind = BROKER_PUBLISHED, .published_key = key});
 }
 
@@ -217,8 +197,11 @@ static int take(struct outbox *o)
         return -1;
     if (!write_texts(o)) return -1;
     memset(o->lane_sent, 0, sizeof o->lane_sent);
+    memset(o->lane_left, 0, sizeof o->lane_left);
+    for (unsigned i = 0; i < o->n; i++)
+        o->lane_left[lane_of(o->events[i].order_key)]++;
     for (unsigned i = 0; i < LANES; i++)
-        o->lanes[i] = LANE_WAITS;
+        o->lanes[i] = o->lane_left[i] ? LANE_WAITS : LANE_EMPTY;
     return (int)o->n;
 }
 
@@ -228,7 +211,7 @@ static bool publish(struct outbox *o)
     int64_t wait_ms = PAUSE_MS;
     while (!lanes_are_empty(o)) {
         bool any = lanes_round(o);
-        if (any || lanes_are_empty(o)) {
+        if (any) {
             wait_ms = PAUSE_MS;
             continue;
         }
@@ -246,13 +229,13 @@ static void *run(void *arg)
         int n = take(o);
         if (n > 0) {
             if (!publish(o)) break;
-            if (since_ms(&o->told) >= TELL_MS) tell(o);
+            if (mono_ms() - o->told_ms >= TELL_MS) tell(o);
             continue;
         }
         if (n < 0) log_error("broker", "the outbox cannot take events from the store; it tries again");
         if (n == 0 && o->told_key != atomic_load(&o->published_key)) {
             if (!pause_ms(o, TELL_MS, true)) break;
-            if (since_ms(&o->told) >= TELL_MS) tell(o);
+            if (mono_ms() - o->told_ms >= TELL_MS) tell(o);
         } else if (!pause_ms(o, n < 0 ? PAUSE_MAX : IDLE_MS, n == 0)) {
             break;
         }
@@ -276,11 +259,7 @@ struct outbox *outbox_new(struct reader *reader, uint64_t published_key, const u
     atomic_store(&o->published_key, published_key);
     o->told_key = published_key;
     pthread_mutex_init(&o->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&o->bell, &attr);
-    pthread_condattr_destroy(&attr);
+    mono_cond_init(&o->bell);
     return o;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/rocketmq.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "broker/body.h"
 #include "broker/outbox.h"
 #include "broker/rocketmq/client.h"
@@ -20,8 +21,6 @@ struct rocketmq {
     struct news_sink sink;
     struct rmq *client;
     struct outbox *outbox;
-    uint8_t secret[ID_SECRET_SIZE];
-    char tx_group[RMQ_NAME_SIZE], out_group[RMQ_NAME_SIZE], cancel_group[RMQ_NAME_SIZE];
     pthread_mutex_t lock; // guards the receipts
     struct rmq_receipt receipts[RECEIVED_MAX];
     uint64_t n_receipts;
@@ -40,7 +39,7 @@ struct under_way {
 static uint64_t half_mark(const struct rocketmq *b, uint64_t order_key)
 {
     struct str parts[2] = {STR("half"), {(const char *)&order_key, sizeof order_key}};
-    return id_hash(b->secret, parts, 2).a;
+    return id_hash(b->o.secret, parts, 2).a;
 }
 
 static void half_key_format(const struct rocketmq *b, uint64_t order_key, char out[HALF_KEY_LEN + 1])
@@ -116,9 +115,9 @@ static bool say_message(struct rocketmq *b, const struct send *s, struct under_w
     char id[ID_TEXT_SIZE], order[ID_TEXT_SIZE], key[HALF_KEY_LEN + 1];
     uint64_t order_key = s->message.order_key;
     struct buf body = {0};
-    id_format(b->secret, "msg_", order_key + (s->kind == SEND_SECOND ? KEY_OF_SECOND : KEY_OF_MAIN), id);
-    id_format(b->secret, "ord_", order_key, order);
-    body_of_message(b->secret, id, &s->message, &body);
+    id_format(b->o.secret, "msg_", order_key + (s->kind == SEND_SECOND ? KEY_OF_SECOND : KEY_OF_MAIN), id);
+    id_format(b->o.secret, "ord_", order_key, order);
+    body_of_message(b->o.secret, id, &s->message, &body);
     struct rmq_message m = {
         .topic = str_of(topic_name(s->message.topic)),
         .tags = str_of(message_type_name(s->message.type)),
@@ -141,8 +140,7 @@ static bool rocketmq_submit(struct broker *base, const struct send *s, int64_t n
 {
     struct rocketmq *b = (struct rocketmq *)base;
     (void)now_ms;
-    char state[160];
-    if (!rmq_state(b->client, state)) return false; // nobody is there: the row goes on owing
+    if (!rmq_state(b->client, NULL)) return false; // nobody is there: the row goes on owing
     struct under_way *u = calloc(1, sizeof *u);
     if (!u) return false;
     u->b = b;
@@ -201,7 +199,7 @@ static void on_message(void *ctx, const struct rmq_delivery *d)
     uint64_t order_key;
     // Not ours is not ours however often it comes.
     if (!str_eq(d->tags, str_of(message_type_name(MESSAGE_CANCEL))) ||
-        !id_parse(b->secret, "ord_", d->keys, &order_key)) {
+        !id_parse(b->o.secret, "ord_", d->keys, &order_key)) {
         atomic_fetch_add(&b->received_foreign, 1);
         (void)rmq_ack(b->client, &d->receipt, NULL, NULL, 0);
         return;
@@ -287,8 +285,7 @@ static void rocketmq_metrics(struct broker *base, struct buf *out)
         {"till_broker_events_published_total", "counter", "Public events published.", outbox_n_published(b->outbox)},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", numbers[i].name, numbers[i].help, numbers[i].name,
-                   numbers[i].type, numbers[i].name, (unsigned long long)numbers[i].value);
+        metric_one(out, numbers[i].name, numbers[i].type, numbers[i].help, numbers[i].value);
 }
 
 // --- Open and close
@@ -324,21 +321,23 @@ static bool secret_key_read(const char *path, char out[256], char why[160])
     return false;
 }
 
-static bool client_open(struct rocketmq *b, const struct rocketmq_options *o, char why[160])
+static struct str group_format(struct str group, const char *suffix, char out[RMQ_NAME_SIZE])
 {
-    struct str servers, group;
-    char secret_key[256] = "";
-    url_split(o->url, &servers, &group);
-    (void)snprintf(b->tx_group, RMQ_NAME_SIZE, "%.*s_tx", (int)group.n, group.p);
-    (void)snprintf(b->out_group, RMQ_NAME_SIZE, "%.*s_out", (int)group.n, group.p);
-    (void)snprintf(b->cancel_group, RMQ_NAME_SIZE, "%.*s_cancel", (int)group.n, group.p);
+    (void)snprintf(out, RMQ_NAME_SIZE, "%.*s%s", (int)group.n, group.p, suffix);
+    return str_of(out);
+}
+
+static bool client_open(struct rocketmq *b, struct str servers, struct str group, char why[160])
+{
+    const struct rocketmq_options *o = &b->o;
+    char secret_key[256] = "", tx[RMQ_NAME_SIZE], out[RMQ_NAME_SIZE];
     if (o->secret_key_file[0] && !secret_key_read(o->secret_key_file, secret_key, why)) return false;
     const struct str topics[] = {str_of(topic_name(TOPIC_CANCEL)), str_of(topic_name(TOPIC_PAID)),
                                  str_of(topic_name(TOPIC_EVENTS))};
     struct rmq_options ro = {
         .namesrv = servers,
-        .transaction_group = str_of(b->tx_group),
-        .producer_group = str_of(b->out_group),
+        .transaction_group = group_format(group, "_tx", tx),
+        .producer_group = group_format(group, "_out", out),
         .access_key = str_of(o->access_key),
         .secret_key = str_of(secret_key),
         .tls = o->tls,
@@ -356,11 +355,12 @@ static bool client_open(struct rocketmq *b, const struct rocketmq_options *o, ch
     return b->client != NULL;
 }
 
-static bool receiver_open(struct rocketmq *b, char why[160])
+static bool receiver_open(struct rocketmq *b, struct str group, char why[160])
 {
+    char cancel[RMQ_NAME_SIZE];
     struct rmq_subscription s = {
         .topic = str_of(topic_name(TOPIC_CANCEL)),
-        .group = str_of(b->cancel_group),
+        .group = group_format(group, "_cancel", cancel),
         .tags = str_of(message_type_name(MESSAGE_CANCEL)),
         .invisible_ms = INVISIBLE_MS,
         .max = RECEIVED_MAX,
@@ -375,7 +375,9 @@ static bool receiver_open(struct rocketmq *b, char why[160])
 static bool rocketmq_start(struct broker *base, char why[160])
 {
     struct rocketmq *b = (struct rocketmq *)base;
-    if (!client_open(b, &b->o, why) || !receiver_open(b, why)) return false;
+    struct str servers, group;
+    url_split(b->o.url, &servers, &group);
+    if (!client_open(b, servers, group, why) || !receiver_open(b, group, why)) return false;
     if (outbox_start(b->outbox, b->client)) return true;
     (void)snprintf(why, 160, "cannot start the outbox's thread");
     return false;
@@ -402,9 +404,8 @@ struct broker *rocketmq_open(const struct rocketmq_options *o, const struct news
     b->base.ops = &OPS;
     b->o = *o;
     b->sink = *sink;
-    memcpy(b->secret, o->secret, ID_SECRET_SIZE);
     pthread_mutex_init(&b->lock, NULL);
-    b->outbox = outbox_new(o->reader, o->published_key, b->secret, sink);
+    b->outbox = outbox_new(o->reader, o->published_key, b->o.secret, sink);
     if (b->outbox) return &b->base;
     rocketmq_free(&b->base);
     return NULL;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "channel/caller.h"
+#include "base/mono.h"
 #include "port/clock.h"
 #include <curl/curl.h>
 #include <pthread.h>
@@ -79,13 +80,6 @@ struct caller {
     struct lane *lanes[CALLER_LANES_MAX];
     bool must_stop;
 };
-
-static int64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 // --- Headers
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The turn, and what it needs around it: inbox, waits, timers. What is decided about each thing is in decide.c.
+#include "base/mono.h"
 #include "engine/inside.h"
 #include <assert.h>
 #include <errno.h>
@@ -60,16 +61,7 @@ void engine_wake(struct engine *e)
 
 void engine_sleep(struct engine *e, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (ms > 0) {
-        until.tv_sec += ms / 1000;
-        until.tv_nsec += ms % 1000 * 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_nsec -= 1000000000;
-            until.tv_sec++;
-        }
-    }
+    struct timespec until = mono_in_ms(ms > 0 ? ms : 0);
     pthread_mutex_lock(&e->lock);
     while (!e->rung && !e->in_first && !e->in_answers && !e->in_news.first && ms != 0) {
         int rc = ms < 0 ? pthread_cond_wait(&e->bell, &e->lock) : pthread_cond_timedwait(&e->bell, &e->lock, &until);
@@ -772,11 +764,7 @@ struct engine *engine_new(const struct engine_options *o, char why[160])
     e->o = *o;
     e->keys = (struct keygen){.last = o->store->last_key, .node = o->node};
     e->now_ms = o->store->last_ms;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&e->bell, &attr);
-    pthread_condattr_destroy(&attr);
+    mono_cond_init(&e->bell);
     pthread_mutex_init(&e->lock, NULL);
     e->in_answers_end = &e->in_answers;
     e->requests_end = &e->requests;

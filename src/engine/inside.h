@@ -7,11 +7,12 @@
 #include "engine/timers.h"
 #include <pthread.h>
 
-#define BATCH_MAX 256
-#define WAITS_MAX 16384 // placings that wait for their code at one time; beyond, they are answered at once
-#define CLAIMS    (4 * BATCH_MAX)
-#define BUCKETS   4096
-#define CODE_MAX  512
+#define BATCH_MAX   256
+#define WAITS_MAX   16384 // placings that wait for their code at one time; beyond, they are answered at once
+#define CLAIMS      (4 * BATCH_MAX)
+#define BUCKET_BITS 12
+#define BUCKETS     (1 << BUCKET_BITS)
+#define CODE_MAX    512
 
 struct answer_node {
     struct answer_node *next;
@@ -105,7 +106,7 @@ struct engine {
 
 static inline unsigned bucket_of(uint64_t key)
 {
-    return (unsigned)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 52);
+    return key_place(key, BUCKET_BITS);
 }
 
 // decide.c: fills the item's wants (room for item_wants_most() of them is there), and after the load its decision.

@@ -113,6 +113,11 @@ void news_free(struct engine *e)
         free(node);
 }
 
+static bool is_news(const struct news_node *node, enum broker_news_kind kind)
+{
+    return !node->is_sweep && node->n.kind == kind;
+}
+
 // --- Decide
 
 static void count(_Atomic uint64_t *counter)
@@ -153,14 +158,13 @@ static struct event event_of(const struct broker_news *n)
 void news_decide(struct engine *e, struct item *it)
 {
     const struct news_node *node = it->news;
-    bool is_received = !node->is_sweep && node->n.kind == BROKER_RECEIVED;
     struct event ev = node->is_sweep ? (struct event){.kind = EV_SWEEP} : event_of(&node->n);
     // RocketMQ has no dead letters under POP, so ours are kept here whatever the broker.
-    if (is_received && node->n.received.n_times > DELIVERIES_MAX) {
+    if (is_news(node, BROKER_RECEIVED) && node->n.received.n_times > DELIVERIES_MAX) {
         decide_dead(e, it);
         return;
     }
-    if (!node->is_sweep && node->n.kind == BROKER_PUBLISHED) {
+    if (is_news(node, BROKER_PUBLISHED)) {
         struct change *c = change_make(e, it, CHANGE_CONSUMED);
         c->consumer = CONSUMER_OUTBOX;
         c->consumed_key = node->n.published_key;
@@ -170,7 +174,7 @@ void news_decide(struct engine *e, struct item *it)
         if (!node->is_sweep) decide_unknown(e, &node->n);
         return;
     }
-    if (!node->is_sweep && node->n.kind == BROKER_SENT && node->n.sent.is_loose) return;
+    if (is_news(node, BROKER_SENT) && node->n.sent.is_loose) return;
     step_take(e, it, &ev);
     change_order(e, it);
 }
@@ -185,7 +189,7 @@ void news_consume(struct engine *e, unsigned *n)
     unsigned n_receipts = 0;
     for (unsigned i = 0; i < e->n_items; i++) {
         const struct item *it = &e->items[i];
-        if (it->kind == ITEM_NEWS && !it->again && !it->news->is_sweep && it->news->n.kind == BROKER_RECEIVED)
+        if (it->kind == ITEM_NEWS && !it->again && is_news(it->news, BROKER_RECEIVED))
             receipts[n_receipts++] = it->news->n.received.receipt;
     }
     if (n_receipts == 0) return;
@@ -201,7 +205,7 @@ void news_consume(struct engine *e, unsigned *n)
 static void acknowledge(struct engine *e, const struct item *it, bool is_done)
 {
     const struct broker_news *n = &it->news->n;
-    if (it->news->is_sweep || n->kind != BROKER_RECEIVED || !e->o.broker) return;
+    if (!is_news(it->news, BROKER_RECEIVED) || !e->o.broker) return;
     e->o.broker->ops->acknowledge(e->o.broker, n->received.receipt, is_done, e->now_ms);
 }
 

@@ -426,7 +426,7 @@ static void route_notify(struct route *rt)
 // who has the page's address can say it.
 static bool pay_check_may_ask(struct shell *s, uint64_t key)
 {
-    _Atomic int64_t *last_ms = &s->pay_checks_ms[key * UINT64_C(0x9e3779b97f4a7c15) >> 54]; // of PAY_CHECKS
+    _Atomic int64_t *last_ms = &s->pay_checks_ms[key_place(key, PAY_CHECK_BITS)];
     int64_t now_ms = clock_real_ms(), was_ms = atomic_load(last_ms);
     return now_ms - was_ms >= PAY_CHECK_MS && atomic_compare_exchange_strong(last_ms, &was_ms, now_ms);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shell/client.h"
+#include "base/mono.h"
 #include "channel/qr.h"
 #include "core/order.h"
 #include "shell/client_http.h"
@@ -447,18 +448,11 @@ static int64_t follow_page(const struct options *o, const struct buf *answer, in
     return n;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 // One long poll. How many events came, or -1.
 static int64_t follow_once(struct client *c, const struct options *o, int64_t left, struct buf *after)
 {
     struct buf path = {0}, answer = {0};
-    int64_t began_ms = now_ms(), n = -1;
+    int64_t began_ms = mono_ms(), n = -1;
     buf_printf(&path, "/v1/events?wait=%d", POLL_WAIT_S);
     add_limit(c, &path, left < PAGE_MAX ? left : PAGE_MAX);
     add_query(c, &path, "after", after->n > 0 ? after->p : NULL);
@@ -468,7 +462,7 @@ static int64_t follow_once(struct client *c, const struct options *o, int64_t le
     buf_free(&answer);
     if (fflush(stdout) != 0 || ferror(stdout) || after->failed) n = -1;
     // A server that does not wait must not make this a busy loop.
-    if (n == 0 && now_ms() - began_ms < POLL_REST_MS) (void)usleep(POLL_REST_MS * 1000);
+    if (n == 0 && mono_ms() - began_ms < POLL_REST_MS) (void)usleep(POLL_REST_MS * 1000);
     return n;
 }
 

@@ -104,15 +104,10 @@ static void poll_answer(struct client *c, const struct event_row *rows, unsigned
     bool has_more = n > c->limit;
     if (has_more) n = c->limit;
     buf_clear(&w->out);
-    json_open(&w->out, '{');
-    json_key(&w->out, "data");
-    json_open(&w->out, '[');
+    list_open(&w->out);
     for (unsigned i = 0; i < n; i++)
         present_event(w->shell, &rows[i], &w->out);
-    json_close(&w->out, ']');
-    json_key(&w->out, "has_more");
-    json_bool(&w->out, has_more);
-    json_close(&w->out, '}');
+    list_close(&w->out, has_more, STR(""));
     client_remove(c);
     api_respond_json(x, 200, &w->out);
 }
@@ -124,7 +119,7 @@ static void poll_look(struct client *c, bool is_last)
     if (!read_events(c->feed->w, c->after_key, &rows, c->limit + 1, &n)) {
         struct http_exchange *x = c->x;
         client_remove(c);
-        http_problem(x, 503, "store_unreadable", "the store cannot be read now", NULL);
+        read_failed(x);
     } else if (n > 0 || is_last) {
         poll_answer(c, rows, n);
     }

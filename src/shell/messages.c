@@ -87,25 +87,20 @@ void read_messages(struct worker *w, struct http_exchange *x)
     enum topic topic;
     struct str after;
     uint64_t after_key = 0;
-    int64_t limit = 50;
+    unsigned limit;
     bool has_more = false;
     if (!params_only(x, known) || !topic_param(w, x, &topic) || !param(w, x, "after", &after)) return;
-    if (!param_int(w, x, "limit", 1, 200, &limit)) return;
+    if (!param_limit(w, x, &limit)) return;
     if (w->shell->broker_kind != BROKER_EMBEDDED && topic != TOPIC_DEAD)
         return http_problem(x, 404, "not_embedded", "the messages are at the broker: subscribe there", NULL);
     const char *prefix = topic == TOPIC_EVENTS ? "evt_" : "msg_";
     if (after.p && !id_parse(w->shell->secret, prefix, after, &after_key))
         return http_problem(x, 400, "invalid_cursor", "after is the id of a message of this topic", NULL);
     buf_clear(&w->out);
-    json_open(&w->out, '{');
-    json_key(&w->out, "data");
-    json_open(&w->out, '[');
-    bool ok = topic == TOPIC_EVENTS ? list_events(w, after_key, (unsigned)limit, &has_more)
-                                    : list_messages(w, topic, after_key, (unsigned)limit, &has_more);
-    if (!ok) return http_problem(x, 503, "store_unreadable", "the store cannot be read now", NULL);
-    json_close(&w->out, ']');
-    json_key(&w->out, "has_more");
-    json_bool(&w->out, has_more);
-    json_close(&w->out, '}');
+    list_open(&w->out);
+    bool ok = topic == TOPIC_EVENTS ? list_events(w, after_key, limit, &has_more)
+                                    : list_messages(w, topic, after_key, limit, &has_more);
+    if (!ok) return read_failed(x);
+    list_close(&w->out, has_more, STR(""));
     api_respond_json(x, 200, &w->out);
 }

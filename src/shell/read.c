@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests that only look: each reads through its worker's own read-only view, which sees every commit that was
 // acknowledged before.
+#include "base/metric.h"
 #include "channel/qr.h"
 #include "shell/shell.h"
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #define LIMIT_MAX     200
 #define TIMELINE_MAX  1000
 
-static void read_failed(struct http_exchange *x)
+void read_failed(struct http_exchange *x)
 {
     http_problem(x, 503, "store_unreadable", "the store cannot be read now", NULL);
 }
@@ -70,7 +71,7 @@ bool param_int(struct worker *w, struct http_exchange *x, const char *name, int6
     return false;
 }
 
-static bool param_limit(struct worker *w, struct http_exchange *x, unsigned *limit)
+bool param_limit(struct worker *w, struct http_exchange *x, unsigned *limit)
 {
     int64_t v = LIMIT_DEFAULT;
     if (!param_int(w, x, "limit", 1, LIMIT_MAX, &v)) return false;
@@ -101,19 +102,19 @@ bool params_only(struct http_exchange *x, const char *const names[])
 
 // --- Lists
 
-static void list_open(struct buf *b)
+void list_open(struct buf *b)
 {
     json_open(b, '{');
     json_key(b, "data");
     json_open(b, '[');
 }
 
-static void list_close(struct buf *b, bool has_more, struct str next_cursor)
+void list_close(struct buf *b, bool has_more, struct str next_cursor)
 {
     json_close(b, ']');
     json_key(b, "has_more");
     json_bool(b, has_more);
-    if (has_more) json_kstr(b, "next_cursor", next_cursor);
+    if (has_more && next_cursor.n) json_kstr(b, "next_cursor", next_cursor);
     json_close(b, '}');
 }
 
@@ -332,11 +333,6 @@ void read_ready(struct worker *w, struct http_exchange *x)
     api_respond_json(x, ready ? 200 : 503, &w->out);
 }
 
-static void metric(struct buf *b, const char *name, const char *type, const char *help)
-{
-    buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 static unsigned long long count(const _Atomic uint64_t *c)
 {
     return (unsigned long long)atomic_load_explicit((_Atomic uint64_t *)c, memory_order_relaxed);
@@ -345,20 +341,20 @@ static unsigned long long count(const _Atomic uint64_t *c)
 static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
 {
     static const char *const answers[] = {"", "UNKNOWN", "COMMIT", "ROLLBACK"};
-    metric(b, "till_channel_calls_total", "counter", "Answered calls to providers.");
+    metric_head(b, "till_channel_calls_total", "counter", "Answered calls to providers.");
     for (unsigned c = 1; c < N_CHANNELS; c++)
         for (unsigned m = 1; m < N_METHODS; m++)
             for (unsigned o = 1; o < N_OUTCOMES; o++)
                 buf_printf(b, "till_channel_calls_total{channel=\"%s\",method=\"%s\",outcome=\"%s\"} %llu\n",
                            channel_name((enum channel_id)c), call_method_name((enum call_method)m),
                            outcome_name((enum outcome)o), count(&st->calls[c][m][o]));
-    metric(b, "till_checkbacks_total", "counter", "Check-backs answered, by policy and answer.");
+    metric_head(b, "till_checkbacks_total", "counter", "Check-backs answered, by policy and answer.");
     for (unsigned p = 0; p < N_POLICIES; p++)
         for (unsigned a = 1; a < N_ANSWERS; a++)
             buf_printf(b, "till_checkbacks_total{policy=\"%s\",answer=\"%s\"} %llu\n", policy_name((enum policy)p),
                        answers[a], count(&st->checkbacks[p][a]));
     static const char *const sends[] = {"half", "end", "main", "second"};
-    metric(b, "till_broker_sends_total", "counter", "What a broker elsewhere was told, by outcome.");
+    metric_head(b, "till_broker_sends_total", "counter", "What a broker elsewhere was told, by outcome.");
     for (unsigned k = 0; k < N_SENDS; k++)
         for (unsigned o = 1; o < N_OUTCOMES; o++)
             buf_printf(b, "till_broker_sends_total{kind=\"%s\",outcome=\"%s\"} %llu\n", sends[k],
@@ -389,8 +385,7 @@ static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
         {"till_cases_total", "Notifications of numbers never given.", &st->cases},
     };
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        metric(b, plain[i].name, "counter", plain[i].help);
-        buf_printf(b, "%s %llu\n", plain[i].name, count(plain[i].c));
+        metric_one(b, plain[i].name, "counter", plain[i].help, count(plain[i].c));
     }
 }
 
@@ -398,17 +393,14 @@ static void metrics_of_edge(struct shell *s, struct buf *b)
 {
     static const char *const verdicts[] = {
         [NOTICE_MALFORMED] = "malformed", [NOTICE_FORGED] = "forged", [NOTICE_FOREIGN] = "foreign"};
-    metric(b, "till_notifications_refused_total", "counter", "Notifications that changed nothing, by verdict.");
+    metric_head(b, "till_notifications_refused_total", "counter", "Notifications that changed nothing, by verdict.");
     for (unsigned v = NOTICE_MALFORMED; v <= NOTICE_FOREIGN; v++)
         buf_printf(b, "till_notifications_refused_total{verdict=\"%s\"} %llu\n", verdicts[v],
                    count(&s->refused_notices[v]));
-    metric(b, "till_http_requests_total", "counter", "Requests received.");
-    buf_printf(b, "till_http_requests_total %llu\n", count(&s->requests));
-    metric(b, "till_http_connections", "gauge", "Connections open now.");
-    buf_printf(b, "till_http_connections %u\n", http_server_connections(s->http));
-    metric(b, "till_backlog", "gauge", "Requests the engine has not taken yet.");
-    buf_printf(b, "till_backlog %u\n", engine_backlog(s->engine));
-    metric(b, "till_process_cpu_seconds_total", "counter", "User and system time of this process.");
+    metric_one(b, "till_http_requests_total", "counter", "Requests received.", count(&s->requests));
+    metric_one(b, "till_http_connections", "gauge", "Connections open now.", http_server_connections(s->http));
+    metric_one(b, "till_backlog", "gauge", "Requests the engine has not taken yet.", engine_backlog(s->engine));
+    metric_head(b, "till_process_cpu_seconds_total", "counter", "User and system time of this process.");
     struct timespec cpu;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     buf_printf(b, "till_process_cpu_seconds_total %lld.%09ld\n", (long long)cpu.tv_sec, cpu.tv_nsec);
@@ -419,12 +411,13 @@ void read_metrics(struct worker *w, struct http_exchange *x)
     struct shell *s = w->shell;
     struct store_totals totals = {0};
     if (!w->reader->ops->totals(w->reader, clock_now_ms(s->clock), &totals)) return read_failed(x);
-    metric(&w->out, "till_orders", "gauge", "Orders by state.");
+    metric_head(&w->out, "till_orders", "gauge", "Orders by state.");
     for (unsigned v = ORDER_PLACED; v <= ORDER_CANCELLED; v++)
         buf_printf(&w->out, "till_orders{state=\"%s\"} %lld\n", order_state_name((enum order_state)v),
                    (long long)totals.orders[v]);
-    metric(&w->out, "till_deadlines_unaccounted", "gauge",
-           "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
+    metric_head(
+        &w->out, "till_deadlines_unaccounted", "gauge",
+        "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
     buf_printf(&w->out, "till_deadlines_unaccounted %lld\n", (long long)totals.deadlines_overdue);
     metrics_of_engine(engine_stats(s->engine), &w->out);
     s->broker->ops->metrics(s->broker, &w->out);

@@ -16,7 +16,7 @@ struct sweep;
 struct test_clock;
 struct worker;
 
-#define PAY_CHECKS 1024 // a power of two: 10 bits
+#define PAY_CHECK_BITS 10
 
 struct shell {
     // set before the workers start, then read-only
@@ -38,8 +38,8 @@ struct shell {
     struct worker *workers;        // one per HTTP worker
     unsigned n_workers;
     _Atomic bool is_ready, is_stopping;
-    _Atomic uint64_t last_event_key;           // no event has a larger one
-    _Atomic int64_t pay_checks_ms[PAY_CHECKS]; // when "I have paid" was last passed on, by a hash of the order
+    _Atomic uint64_t last_event_key;                    // no event has a larger one
+    _Atomic int64_t pay_checks_ms[1 << PAY_CHECK_BITS]; // when "I have paid" was last passed on, by a hash of the order
     // counters of the edge
     _Atomic uint64_t requests, refused_notices[8]; // the latter by enum notice_verdict
 };
@@ -108,6 +108,10 @@ bool params_only(struct http_exchange *x, const char *const names[]); // false: 
 bool param(struct worker *w, struct http_exchange *x, const char *name, struct str *out);
 bool param_int(struct worker *w, struct http_exchange *x, const char *name, int64_t min, int64_t max,
                int64_t *out); // likewise
+bool param_limit(struct worker *w, struct http_exchange *x, unsigned *limit);
+void read_failed(struct http_exchange *x);                             // answers that the store cannot be read
+void list_open(struct buf *b);                                         // {"data":[
+void list_close(struct buf *b, bool has_more, struct str next_cursor); // an empty cursor is left out
 void read_order(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_orders(struct worker *w, struct http_exchange *x);
 void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key);

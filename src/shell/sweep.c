@@ -4,6 +4,8 @@
 // A path of its own: it knows no timer, message or queue, only the rows. When every other path works it finds nothing,
 // and that is what it is there to show.
 #include "base/log.h"
+#include "base/metric.h"
+#include "base/mono.h"
 #include "core/cron.h"
 #include "shell/shell.h"
 #include <errno.h>
@@ -34,14 +36,7 @@ struct sweep {
 // Sleeps; false when the service stops.
 static bool wait_ms(struct sweep *w, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    struct timespec until = mono_in_ms(ms);
     pthread_mutex_lock(&w->lock);
     while (!w->is_stopping && pthread_cond_timedwait(&w->bell, &w->lock, &until) != ETIMEDOUT) {
     }
@@ -118,11 +113,7 @@ struct sweep *sweep_new(struct shell *s, const char *cron, struct reader *reader
         w->s = s;
         w->reader = reader;
         pthread_mutex_init(&w->lock, NULL);
-        pthread_condattr_t attr;
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        pthread_cond_init(&w->bell, &attr);
-        pthread_condattr_destroy(&attr);
+        mono_cond_init(&w->bell);
         if (cron_parse(str_of(cron), &w->cron, what)) return w;
         sweep_free(w);
     }
@@ -164,11 +155,6 @@ void sweep_describe(struct sweep *w, struct buf *out)
 
 void sweep_metrics(struct sweep *w, struct buf *out)
 {
-    buf_printf(
-        out,
-        "# HELP till_sweeps_total Fallback sweeps.\n# TYPE till_sweeps_total counter\n"
-        "till_sweeps_total %llu\n"
-        "# HELP till_sweep_overdue_total Orders a sweep found overdue.\n# TYPE till_sweep_overdue_total counter\n"
-        "till_sweep_overdue_total %llu\n",
-        (unsigned long long)atomic_load(&w->n_sweeps), (unsigned long long)atomic_load(&w->n_overdue));
+    metric_one(out, "till_sweeps_total", "counter", "Fallback sweeps.", atomic_load(&w->n_sweeps));
+    metric_one(out, "till_sweep_overdue_total", "counter", "Orders a sweep found overdue.", atomic_load(&w->n_overdue));
 }

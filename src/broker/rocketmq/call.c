@@ -78,20 +78,15 @@ static void part_ended(struct rmq *c, struct call *parent, const struct rmq_resu
                   str_of(parent->last_remark));
 }
 
-static void end_ours(struct rmq *c, struct call *k, const struct rmq_result *r)
+// The calls that read their own answers; f NULL: there was none. False: another kind.
+static bool reads_answer(struct rmq *c, struct call *k, const struct wire_frame *f)
 {
     switch (k->kind) {
-    case CALL_TOPIC_PART: {
-        struct call *parent = k->parent;
-        call_release(c, k);
-        if (parent) part_ended(c, parent, r);
-        return;
-    }
-    case CALL_CLUSTER: cluster_answered(c, k, NULL); return;
-    case CALL_ROUTE: route_answered(c, k, NULL); return;
-    case CALL_HEARTBEAT: heartbeat_answered(c, k, NULL); return;
-    case CALL_CONFIG: config_answered(c, k, NULL); return;
-    case CALL_POP: pop_answered(c, k, NULL); return;
+    case CALL_CLUSTER: cluster_answered(c, k, f); return true;
+    case CALL_ROUTE: route_answered(c, k, f); return true;
+    case CALL_HEARTBEAT: heartbeat_answered(c, k, f); return true;
+    case CALL_CONFIG: config_answered(c, k, f); return true;
+    case CALL_POP: pop_answered(c, k, f); return true;
     case CALL_SEND:
     case CALL_BATCH:
     case CALL_HALF:
@@ -99,8 +94,18 @@ static void end_ours(struct rmq *c, struct call *k, const struct rmq_result *r)
     case CALL_RECALL:
     case CALL_ACK:
     case CALL_HIDE:
-    case CALL_TOPIC: return;
+    case CALL_TOPIC:
+    case CALL_TOPIC_PART: break;
     }
+    return false;
+}
+
+static void end_ours(struct rmq *c, struct call *k, const struct rmq_result *r)
+{
+    if (reads_answer(c, k, NULL)) return;
+    struct call *parent = k->parent; // of a CALL_TOPIC_PART, the only other of ours
+    call_release(c, k);
+    if (parent) part_ended(c, parent, r);
 }
 
 void call_end(struct rmq *c, struct call *k, struct rmq_result *r)
@@ -412,22 +417,7 @@ static void response_came(struct conn *conn, const struct wire_frame *f)
     }
     bool is_elsewhere = f->code == WIRE_GO_AWAY || f->code == WIRE_NOT_LEADER || f->code == WIRE_TOPIC_NOT_EXIST;
     if (is_elsewhere && k->topic && !is_ours(k->kind)) route_soon(c, k->topic);
-    switch (k->kind) {
-    case CALL_CLUSTER: cluster_answered(c, k, f); return;
-    case CALL_ROUTE: route_answered(c, k, f); return;
-    case CALL_HEARTBEAT: heartbeat_answered(c, k, f); return;
-    case CALL_CONFIG: config_answered(c, k, f); return;
-    case CALL_POP: pop_answered(c, k, f); return;
-    case CALL_SEND:
-    case CALL_BATCH:
-    case CALL_HALF:
-    case CALL_END:
-    case CALL_RECALL:
-    case CALL_ACK:
-    case CALL_HIDE:
-    case CALL_TOPIC:
-    case CALL_TOPIC_PART: break;
-    }
+    if (reads_answer(c, k, f)) return;
     if (is_not_processed(k, f->code))
         try_again(c, k, f);
     else

@@ -2,6 +2,7 @@
 // Beginning and end of a client, its loop, and the handing over of calls from other threads.
 #include "broker/rocketmq/client.h"
 #include "base/crypto.h"
+#include "base/mono.h"
 #include "broker/rocketmq/inside.h"
 #include <errno.h>
 #include <signal.h>
@@ -16,21 +17,11 @@
 #define TICK_MS      1000 // when all is well
 #define TICK_SOON_MS 50   // while something is still to be connected or asked for
 
-static int64_t clock_ms(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-int64_t rmq_mono_ms(void)
-{
-    return clock_ms(CLOCK_MONOTONIC);
-}
-
 int64_t rmq_wall_ms(void)
 {
-    return clock_ms(CLOCK_REALTIME);
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 // Doubles up to the cap; between half of it and the whole, so that clients do not come in step.
@@ -352,7 +343,7 @@ static void handle_events(struct rmq *c, int wait_ms)
 {
     struct epoll_event events[EVENTS_MAX];
     int n = epoll_wait(c->epoll_fd, events, EVENTS_MAX, wait_ms);
-    c->now_ms = rmq_mono_ms();
+    c->now_ms = mono_ms();
     for (int i = 0; i < n; i++) {
         uint64_t count;
         if (events[i].data.ptr)
@@ -389,7 +380,7 @@ static void *run(void *ctx)
 {
     struct rmq *c = ctx;
     struct calls in;
-    c->now_ms = rmq_mono_ms();
+    c->now_ms = mono_ms();
     for (unsigned i = 0; i < c->o.n_topics; i++)
         (void)topic_of(c, c->o.topics[i]);
     while (round_of(c))
@@ -606,7 +597,7 @@ void rmq_stats(struct rmq *c, struct rmq_stats *out)
 bool rmq_state(struct rmq *c, char text[160])
 {
     pthread_mutex_lock(&c->lock);
-    memcpy(text, c->state_text, sizeof c->state_text);
+    if (text) memcpy(text, c->state_text, sizeof c->state_text);
     bool is_good = c->state_good;
     pthread_mutex_unlock(&c->lock);
     return is_good;

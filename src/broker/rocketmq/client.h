@@ -207,7 +207,7 @@ struct rmq_stats {
     unsigned n_refusals;
 };
 void rmq_stats(struct rmq *c, struct rmq_stats *out);
-// A sentence for a readiness page. True when at least one master is connected and knows our groups.
+// A sentence for a readiness page (NULL: not wanted). True when at least one master is connected and knows our groups.
 bool rmq_state(struct rmq *c, char text[160]);
 
 #endif

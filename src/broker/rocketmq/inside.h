@@ -239,7 +239,6 @@ bool rmq_submit(struct rmq *c, struct call *k, rmq_done *done, void *ctx, uint64
 struct call *rmq_take(struct rmq *c, enum call_kind kind, size_t bytes); // NULL, errno set: no room
 void rmq_give_back(struct rmq *c, struct call *k);
 bool rmq_text(struct call *k, enum call_text t, struct str s); // copies
-int64_t rmq_mono_ms(void);
 int64_t rmq_wall_ms(void);
 int64_t rmq_backoff_ms(struct rmq *c, unsigned n_failures, int64_t first_ms, int64_t cap_ms); // with jitter
 void refusal_count(struct rmq *c, int code);
