@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "load.h"
 #include "txmsg.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -15,13 +16,6 @@ struct peer {
     int fd;
     unsigned request_bytes, reply_bytes;
 };
-
-static double clock_s(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static bool send_all(int fd, const char *p, size_t n)
 {

@@ -35,10 +35,10 @@ struct runner {
     unsigned alive;
 };
 
-static uint64_t now_us(void)
+uint64_t clock_us(clockid_t id)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
@@ -154,7 +154,7 @@ static bool send_next(struct runner *r, struct connection *c)
     buf_clear(&c->out);
     c->out_at = 0;
     l->request(l->ctx, c->index, &c->out);
-    c->sent_us = now_us();
+    c->sent_us = clock_us(CLOCK_MONOTONIC);
     return !c->out.failed && flush(r, c);
 }
 
@@ -170,7 +170,7 @@ static void note_error(struct load *l, int status, struct str body)
 static void count_end(struct runner *r)
 {
     if (++r->answered != r->l->warm_up) return;
-    r->begin_us = now_us();
+    r->begin_us = clock_us(CLOCK_MONOTONIC);
     if (r->l->warm) r->l->warm(r->l->ctx);
 }
 
@@ -179,7 +179,7 @@ static void count_answer(struct runner *r, struct connection *c, int status, str
     struct load *l = r->l;
     bool good = status >= 200 && status <= 299;
     if (!good) note_error(l, status, body);
-    if (good && c->index >= l->warm_up) histogram_add(&l->latency, now_us() - c->sent_us);
+    if (good && c->index >= l->warm_up) histogram_add(&l->latency, clock_us(CLOCK_MONOTONIC) - c->sent_us);
     count_end(r);
 }
 
@@ -200,7 +200,7 @@ static bool receive(struct runner *r, struct connection *c)
 static void show(struct runner *r)
 {
     const struct load *l = r->l;
-    uint64_t now = now_us(), all = l->warm_up + l->operations;
+    uint64_t now = clock_us(CLOCK_MONOTONIC), all = l->warm_up + l->operations;
     if (!l->shows_progress || (now - r->shown_us < PROGRESS_US && r->answered < all)) return;
     r->shown_us = now;
     char bar[41];
@@ -257,7 +257,7 @@ static bool loop(struct runner *r)
 
 bool load_run(struct load *l, char why[200])
 {
-    struct runner r = {.l = l, .epoll = epoll_create1(EPOLL_CLOEXEC), .begin_us = now_us()};
+    struct runner r = {.l = l, .epoll = epoll_create1(EPOLL_CLOEXEC), .begin_us = clock_us(CLOCK_MONOTONIC)};
     r.connections = calloc(l->connections, sizeof *r.connections);
     bool ok = r.connections && r.epoll >= 0;
     if (ok && !open_connections(&r)) {
@@ -268,7 +268,7 @@ bool load_run(struct load *l, char why[200])
         (void)snprintf(why, 200, "the server stopped answering");
         ok = false;
     }
-    l->seconds = (double)(now_us() - r.begin_us) / 1e6;
+    l->seconds = (double)(clock_us(CLOCK_MONOTONIC) - r.begin_us) / 1e6;
     l->done = l->latency.n;
     for (unsigned i = 0; r.connections && i < l->connections; i++) {
         if (r.connections[i].fd > 0) close(r.connections[i].fd);

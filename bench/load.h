@@ -6,6 +6,14 @@
 
 #include "base/buf.h"
 #include <stdint.h>
+#include <time.h>
+
+// A clock of the system's, and the same in seconds.
+uint64_t clock_us(clockid_t id);
+static inline double clock_s(clockid_t id)
+{
+    return (double)clock_us(id) / 1e6;
+}
 
 // Latencies in microseconds: 32 steps per doubling, so a figure is off by 3 % at the most.
 #define HISTOGRAM_SUB  32

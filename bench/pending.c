@@ -2,6 +2,7 @@
 #include "pending.h"
 #include "broker/embedded.h"
 #include "engine/engine.h"
+#include "load.h"
 #include "own_server.h"
 #include "port/clock.h"
 #include "shell/flags.h"
@@ -61,13 +62,6 @@ struct node {
     struct request *free;
     uint64_t n_answered, n_refused, random;
 };
-
-static double clock_s(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static bool fail(struct node *n, const char *what, const char *why)
 {

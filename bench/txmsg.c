@@ -70,16 +70,9 @@ struct txmsg {
     _Atomic uint64_t checks;
 };
 
-static uint64_t clock_us(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static double cpu_s(void)
 {
-    return (double)clock_us(CLOCK_PROCESS_CPUTIME_ID) / 1e6;
+    return clock_s(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 // "VmHWM" and the like, in KiB.
