@@ -192,11 +192,10 @@ void news_consume(struct engine *e, unsigned *n)
         if (it->kind == ITEM_NEWS && !it->again && is_news(it->news, BROKER_RECEIVED))
             receipts[n_receipts++] = it->news->n.received.receipt;
     }
-    if (n_receipts == 0) return;
-    e->changes[*n] = (struct change){.kind = CHANGE_CONSUMED,
-                                     .at_ms = e->now_ms,
-                                     .consumer = CONSUMER_CANCEL,
-                                     .consumed_key = b->ops->consumes(b, receipts, n_receipts)};
+    uint64_t key = b->ops->consumes(b, receipts, n_receipts);
+    if (key == 0) return;
+    e->changes[*n] =
+        (struct change){.kind = CHANGE_CONSUMED, .at_ms = e->now_ms, .consumer = CONSUMER_CANCEL, .consumed_key = key};
     ++*n;
 }
 

@@ -236,6 +236,26 @@ static void what_is_consumed_is_written_last_in_the_same_commit(void **state)
     assert_int_equal(2, w->broker.n_asked);
 }
 
+static void what_is_passed_over_is_written_with_any_commit(void **state)
+{
+    struct world *w = *state;
+    struct request *first = place_request(CHANNEL_ANY), *second = place_request(CHANNEL_ANY);
+    w->broker.up_to = 815;
+    world_post(w, first);
+    world_turn(w, 1);
+    assert_int_equal(CHANGE_CONSUMED, w->last_change.kind);
+    assert_int_equal(815, w->last_change.consumed_key);
+    assert_int_equal(0, w->broker.n_asked);
+    w->broker.up_to = 0;
+    world_post(w, second);
+    world_turn(w, 1);
+    assert_int_equal(CHANGE_ORDER, w->last_change.kind);
+    buf_free(&first->reply.body);
+    buf_free(&second->reply.body);
+    free(first);
+    free(second);
+}
+
 static void what_changes_nothing_is_acknowledged_without_a_commit(void **state)
 {
     struct world *w = *state;
@@ -338,6 +358,7 @@ static void the_seventeenth_delivery_is_a_dead_letter(void **state)
     struct world *w = *state;
     uint64_t key = closing(w);
     uint32_t version = bundle_of(w, key)->order.version;
+    w->broker.up_to = 3;
     world_say(w, received(key, 1, DELIVERIES_MAX + 1));
     world_turn(w, 1);
     assert_string_equal("AKT", w->log);
@@ -680,6 +701,7 @@ int main(void)
         E(an_unknown_commit_lets_nothing_out_and_frees_what_it_held),
         R(rows_that_cannot_be_read_acknowledge_nothing),
         E(what_is_consumed_is_written_last_in_the_same_commit),
+        E(what_is_passed_over_is_written_with_any_commit),
         E(what_changes_nothing_is_acknowledged_without_a_commit),
         R(what_was_published_is_remembered),
         R(an_order_nobody_knows_is_never_decided),
