@@ -29,7 +29,7 @@ struct job {
     struct call call;
     int64_t now_ms;               // Till's clock
     int64_t submitted_ms, due_ms; // monotonic
-    struct str subject;           // behind the struct
+    struct str subject;           // behind the struct, as call.payer is
 
     // the loop's
     enum stage stage;
@@ -643,7 +643,7 @@ struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx, 
 static struct job *job_new(struct lane *l, const struct call *call, struct str subject, int64_t now_ms)
 {
     size_t n = subject.n < CALL_SUBJECT_MAX ? subject.n : CALL_SUBJECT_MAX;
-    struct job *j = calloc(1, sizeof *j + n);
+    struct job *j = calloc(1, sizeof *j + n + call->payer.n);
     if (!j) return NULL;
     j->lane = l;
     j->call = *call;
@@ -651,6 +651,8 @@ static struct job *job_new(struct lane *l, const struct call *call, struct str s
     char *copy = (char *)(j + 1);
     if (n > 0) memcpy(copy, subject.p, n);
     j->subject = (struct str){copy, n};
+    if (call->payer.n > 0) memcpy(copy + n, call->payer.p, call->payer.n);
+    j->call.payer.p = copy + n;
     return j;
 }
 

@@ -17,6 +17,7 @@
 NAME_FUNCTION(order_state_name, order_state, ORDER_STATES)
 NAME_FUNCTION(cancel_reason_name, cancel_reason, CANCEL_REASONS)
 NAME_FUNCTION(channel_name, channel_id, CHANNELS)
+NAME_FUNCTION(product_name, product, PRODUCTS)
 NAME_FUNCTION(payment_state_name, payment_state, PAYMENT_STATES)
 NAME_FUNCTION(proof_name, proof, PROOFS)
 NAME_FUNCTION(refund_state_name, refund_state, REFUND_STATES)

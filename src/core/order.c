@@ -116,6 +116,8 @@ struct call *step_call(struct run *r, const struct payment *p, enum call_method 
     *c = (struct call){
         .channel = p->channel,
         .method = method,
+        .product = p->product,
+        .payer = p->payer,
         .order_key = r->o->key,
         .payment_key = p->key,
         .amount_fen = p->amount_fen,

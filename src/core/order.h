@@ -32,6 +32,11 @@
     X(CHANNEL_ANY, "any")                                                                                              \
     X(CHANNEL_ALIPAY, "alipay")                                                                                        \
     X(CHANNEL_WECHATPAY, "wechatpay")
+// What a provider is asked for: where the buyer meets it decides.
+#define PRODUCTS(X)                                                                                                    \
+    X(PRODUCT_QR, "qr")       /* a code that a wallet scans: precreate, native */                                      \
+    X(PRODUCT_WAP, "wap")     /* an address for a phone's browser: alipay.trade.wap.pay, h5 */                         \
+    X(PRODUCT_JSAPI, "jsapi") /* a page inside the wallet pays: the code is a prepay_id */
 #define PAYMENT_STATES(X)                                                                                              \
     X(PAYMENT_CREATING, "creating") /* the code was asked for, maybe several times, under one number */                \
     X(PAYMENT_WAITING, "waiting")   /* the code is out */                                                              \
@@ -49,7 +54,8 @@
     X(PROOF_CLOSED, "closed_by_us")             /* the provider closed the trade when we asked */                      \
     X(PROOF_PROVIDER_CLOSED, "provider_closed") /* the provider says the trade is closed and was never paid */         \
     X(PROOF_DEAD, "dead_and_unknown")           /* no such trade, asked after the code's expiry + close_grace */       \
-    X(PROOF_REFUSED, "refused")                 /* the provider refused to make a code, so there is none */
+    X(PROOF_REFUSED, "refused")                 /* the provider refused to make a code, so there is none */            \
+    X(PROOF_UNASKED, "never_asked")             /* the provider was never asked for it */
 #define REFUND_STATES(X)                                                                                               \
     X(REFUND_PENDING, "pending")                                                                                       \
     X(REFUND_SUCCEEDED, "succeeded")                                                                                   \
@@ -95,7 +101,9 @@
     X(FACT_PAID_AND_REFUNDED, "refunded")      /* was paid, and all of it went back */                                 \
     X(FACT_REFUND_DONE, "refund_done")         /* the money is on its way back, finally */                             \
     X(FACT_REFUND_ACCEPTED, "refund_accepted") /* taken, not decided: ask with refund_query */                         \
-    X(FACT_REFUND_ABSENT, "refund_absent")     /* refund_query: none known (yet) */
+    X(FACT_REFUND_ABSENT, "refund_absent")     /* refund_query: none known (yet) */                                    \
+    X(FACT_REFUND_CLOSED, "refund_closed")     /* ended without moving money; another try takes another number */      \
+    X(FACT_REFUND_ABNORMAL, "refund_abnormal") /* stuck until somebody acts at the provider; not final */
 #define TRACE_KINDS(X)                                                                                                 \
     X(TRACE_STATE, "state")                                                                                            \
     X(TRACE_HALF, "half")                                                                                              \
@@ -111,6 +119,7 @@
 enum order_state { ORDER_STATE_0, ORDER_STATES(X_ENUM) };
 enum cancel_reason { CANCEL_REASONS(X_ENUM) };
 enum channel_id { CHANNELS(X_ENUM) };
+enum product { PRODUCTS(X_ENUM) };
 enum payment_state { PAYMENT_STATE_0, PAYMENT_STATES(X_ENUM) };
 enum proof { PROOFS(X_ENUM) };
 enum refund_state { REFUND_STATE_0, REFUND_STATES(X_ENUM) };
@@ -125,6 +134,7 @@ enum trace_kind { TRACE_KIND_0, TRACE_KINDS(X_ENUM) };
 const char *order_state_name(enum order_state v);
 const char *cancel_reason_name(enum cancel_reason v);
 const char *channel_name(enum channel_id v);
+const char *product_name(enum product v);
 const char *payment_state_name(enum payment_state v);
 const char *proof_name(enum proof v);
 const char *refund_state_name(enum refund_state v);
@@ -165,6 +175,7 @@ struct order {
 struct payment {
     uint64_t key; // out_trade_no is its text
     enum channel_id channel;
+    enum product product;
     enum payment_state state;
     enum proof proof;
     uint32_t n;         // 1 for the order's first attempt
@@ -178,8 +189,13 @@ struct payment {
     int64_t due_ms;                // when, or TIME_NEVER
     bool counts;                   // its money is the order's own (order.paid_fen)
     char provider_trade_no[PROVIDER_NO_SIZE];
-    struct str code; // text of the QR code; borrowed: from the event that brought it, or from the store's load
+    // Borrowed: from the event that brought them, or from the store's load.
+    struct str code; // what the provider gave: the text of the QR code, an address, a prepay_id
+    struct str
+        payer; // who opened the page: an openid (PRODUCT_JSAPI), an address on the network (WeChat's PRODUCT_WAP)
 };
+
+#define PAYER_MAX 128 // bytes
 
 struct refund {
     uint64_t key, payment_key;
@@ -342,12 +358,14 @@ struct trace { // one line of the timeline
 struct call {
     enum channel_id channel;
     enum call_method method;
+    enum product product;
     uint64_t order_key, payment_key;
     uint64_t refund_key; // CALL_REFUND, CALL_REFUND_QUERY: the row
     uint64_t number_key; // the same two: the key whose text is the refund number
     int64_t amount_fen;  // of the trade, or of the refund
     int64_t total_fen;   // of the trade; in refunds, what it captured
     int64_t expires_ms;  // CALL_CREATE
+    struct str payer;    // CALL_CREATE; borrowed from the bundle
     bool on_demand;      // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
 };
 

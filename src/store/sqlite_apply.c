@@ -212,6 +212,8 @@ static void payment_write(struct sqlite_store *s, uint64_t order_key, const stru
         put_i64(&p, y->channel);
         put_i64(&p, y->amount_fen);
         put_i64(&p, y->created_ms);
+        put_i64(&p, y->product);
+        put_text_or_null(&p, y->payer);
         key_seen(s, y->key);
     }
     if (statement_run(s, &p) && sqlite3_changes(s->db) != 1) s->rc = SQLITE_CONSTRAINT;

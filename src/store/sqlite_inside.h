@@ -48,7 +48,7 @@ void put_null(struct params *p);
 #define PAYMENT_COLUMNS                                                                                                \
     "p.key, p.n, p.channel, p.state, p.proof, p.amount_fen, p.captured_fen, p.refunded_fen, "                          \
     "p.refunding_fen, p.created_ms, p.expires_ms, p.captured_ms, p.proof_ms, p.owes, p.tries, p.due_ms, "              \
-    "p.counts, p.provider_trade_no, p.code"
+    "p.counts, p.provider_trade_no, p.code, p.product, p.payer"
 #define REFUND_COLUMNS                                                                                                 \
     "f.key, f.payment_key, f.state, f.cause, f.owes, f.tries, f.uncertain, f.amount_fen, f.created_ms, "               \
     "f.finished_ms, f.due_ms, f.absents"
@@ -114,10 +114,11 @@ bool sqlite_secret_read(sqlite3 *db,
       "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "                       \
       "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, scanned_ms = ?15, due_ms = ?16 "           \
       "WHERE key = ?1 AND version = ?2 - 1")                                                                           \
-    X(ST_PAYMENT_ADD, "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                          \
-                      "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "                \
-                      "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms) VALUES "                \
-                      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                  \
+    X(ST_PAYMENT_ADD,                                                                                                  \
+      "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                                          \
+      "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "                                \
+      "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms, product, payer) VALUES "                \
+      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                            \
     X(ST_PAYMENT_SET, "UPDATE payments SET state = ?2, proof = ?3, captured_fen = ?4, refunded_fen = ?5, "             \
                       "refunding_fen = ?6, expires_ms = ?7, captured_ms = ?8, proof_ms = ?9, owes = ?10, "             \
                       "tries = ?11, due_ms = ?12, counts = ?13, provider_trade_no = ?14, code = ?15 "                  \

@@ -131,6 +131,8 @@ void col_payment(struct columns *c, struct payment *p)
     struct str number = col_text(c);
     if (number.n < PROVIDER_NO_SIZE) memcpy(p->provider_trade_no, number.p, number.n);
     p->code = col_text(c);
+    p->product = (enum product)col_i64(c);
+    p->payer = col_text(c);
 }
 
 void col_refund(struct columns *c, struct refund *f)

@@ -328,6 +328,7 @@ static bool is_proof(const struct rules *rules, const struct payment *was, const
 {
     const struct answer *a = &e->answer;
     bool done = a->outcome == OUTCOME_DONE;
+    if (proof == PROOF_UNASKED) return was->state == PAYMENT_CREATING && was->tries == 0;
     if (e->kind != EV_ANSWER || a->payment_key != was->key) return false;
     switch (proof) {
     case PROOF_CLOSED: return done && a->fact == FACT_CLOSED && a->method != CALL_QUERY;
@@ -336,6 +337,7 @@ static bool is_proof(const struct rules *rules, const struct payment *was, const
         return a->outcome != OUTCOME_UNKNOWN && a->fact == FACT_NOT_FOUND &&
                a->asked_ms >= was->expires_ms + rules->close_grace_ms;
     case PROOF_REFUSED: return a->outcome == OUTCOME_REFUSED && a->method == CALL_CREATE && was->tries <= 1;
+    case PROOF_UNASKED:
     case PROOF_NONE: break;
     }
     return false;
