@@ -40,7 +40,7 @@ enum { E_PLACED = 1, E_AWAITING, E_PAID, E_CLOSING, E_CANCELLED, E_LATE, E_DUPLI
     X(Q_SKUS, "SELECT sku, available, held, sold FROM skus")                                                           \
     X(Q_EVENTS, "SELECT order_key, count(*), min(sequence), max(sequence), sum(type = 3), sum(type = 5) "              \
                 "FROM events GROUP BY order_key ORDER BY order_key")                                                   \
-    X(Q_PAYMENTS, "SELECT key, order_key, state, captured_fen, refunded_fen, counts, n, proof "                        \
+    X(Q_PAYMENTS, "SELECT key, order_key, state, captured_fen, refunded_fen, counts, n, proof, word "                  \
                   "FROM payments ORDER BY key")                                                                        \
     X(Q_REFUNDS, "SELECT key, payment_key, state, cause, amount_fen FROM refunds")                                     \
     X(Q_CASES, "SELECT count(*) FROM cases")                                                                           \
@@ -59,7 +59,7 @@ struct order_row {
 struct payment_row {
     uint64_t key, order_key;
     int64_t state, captured_fen, refunded_fen, n, proof;
-    bool counts;
+    bool counts, is_awaited; // the latter: an operator's word
 };
 struct refund_row {
     uint64_t key, payment_key;
@@ -333,7 +333,8 @@ static void read_money(struct world *w)
                                                             .refunded_fen = number(w, Q_PAYMENTS, 4),
                                                             .counts = number(w, Q_PAYMENTS, 5),
                                                             .n = number(w, Q_PAYMENTS, 6),
-                                                            .proof = number(w, Q_PAYMENTS, 7)};
+                                                            .proof = number(w, Q_PAYMENTS, 7),
+                                                            .is_awaited = number(w, Q_PAYMENTS, 8) == 1};
     }
     while (next_row(w, Q_REFUNDS)) {
         if (c->n_refunds == ROWS_MAX) continue;
@@ -561,7 +562,7 @@ static void check_money_settled(struct world *w, const struct payment_row *p)
                        (long long)t->captured_fen, (long long)p->captured_fen);
     else if (fulfils && n_system > 0)
         world_violated(w, "fulfils_or_goes_back", "%s made its order paid and went back", name);
-    else if (!fulfils && p->state == P_HELD && t->refunded_fen == 0)
+    else if (!fulfils && p->is_awaited && t->refunded_fen == 0)
         return;
     else if (!fulfils && (n_system + n_provider != 1 || n_merchant != 0 || t->refunded_fen != t->captured_fen))
         world_violated(w, "fulfils_or_goes_back", "%s: %lld of %lld went back in %u+%u+%u refunds", name,

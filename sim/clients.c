@@ -374,6 +374,9 @@ void clients_present(void *ctx, const struct document *d, struct buf *out)
                    (long long)d->refund->amount_fen);
         break;
     case DOCUMENT_SKU: buf_printf(out, "{\"sku\":%lld}", (long long)d->sku->stock.available); break;
+    case DOCUMENT_PAYMENT:
+        buf_printf(out, "{\"payment\":%llu,\"state\":%d}", (unsigned long long)d->payment->key, (int)d->payment->state);
+        break;
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the order machine's two files share: order.c has the order and its attempts, refund.c the money on its way back.
+// What the order machine's files share: order.c has the order and its money, attempt.c the attempts to be paid,
+// refund.c the money on its way back, message.c what is told through the broker.
 #ifndef TILL_CORE_INSIDE_H
 #define TILL_CORE_INSIDE_H
 
@@ -27,7 +28,21 @@ void step_event(struct run *r, enum event_type type, const struct payment *p, co
 struct call *step_call(struct run *r, const struct payment *p, enum call_method method);
 void payment_touch(struct run *r, const struct payment *p);
 void payment_move(struct run *r, struct payment *p, enum payment_state to);
+struct payment *payment_find(struct bundle *b, uint64_t key);
+void order_settle(struct run *r); // the stock goes back, when no attempt can take money any more
+
+// --- attempt.c
 int64_t backoff_ms(uint64_t key, uint32_t tries);
+bool waiting_means_scanned(enum channel_id channel); // a trade that waits: a buyer stands before the cashier
+bool payment_is_wanted(const struct payment *p);     // its code is out, or in the making
+void payment_owe(struct run *r, struct payment *p, enum call_method method, int64_t due_ms);
+void payment_ask(struct run *r, struct payment *p, enum call_method method); // now
+struct payment *payment_add(struct run *r, enum channel_id channel, enum product product, struct str payer,
+                            int64_t wait_ms);
+void payment_close(struct run *r, struct payment *p, int64_t wait_ms);
+void payment_prove(struct run *r, struct payment *p, enum proof proof);
+void on_closing_answer(struct run *r, struct payment *p, const struct answer *a);
+void on_pay(struct run *r); // EV_PAY
 
 // --- refund.c
 struct refund *refund_find(struct bundle *b, uint64_t key);

@@ -13,9 +13,9 @@
 //                                   v unpayable                     | there again (late_payment=reopen)
 //                              [cancelled] -------------------------+
 //
-// An attempt to be paid (struct payment) lives on its own: it outlives the order's closing when a code may still take
-// money, and everything such money needs (recording it, telling of it, sending it back) is owed by its row. How it is
-// sent back stands in refund.c.
+// An attempt to be paid (struct payment, attempt.c) lives on its own: it outlives the order's closing when a code may
+// still take money, and everything such money needs (recording it, telling of it, sending it back) is owed by its row.
+// How it is sent back stands in refund.c.
 #include "core/inside.h"
 #include <assert.h>
 
@@ -47,8 +47,8 @@ static const unsigned PAYMENT_EDGES[] = {
     [PAYMENT_REFUNDING] = BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_CAPTURED),
     [PAYMENT_REFUNDED] = 0,
     [PAYMENT_FAILED] = MONEY_CAME,
-    [PAYMENT_HELD] = BIT(PAYMENT_REFUNDING),
-    [PAYMENT_MISMATCHED] = 0,
+    [PAYMENT_HELD] = BIT(PAYMENT_REFUNDING) | BIT(PAYMENT_CAPTURED),
+    [PAYMENT_MISMATCHED] = BIT(PAYMENT_CAPTURED),
 };
 
 // --- What goes out
@@ -175,126 +175,9 @@ void payment_move(struct run *r, struct payment *p, enum payment_state to)
     payment_touch(r, p);
 }
 
-static bool payment_is_open(const struct payment *p)
-{
-    return p->state == PAYMENT_CREATING || p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING;
-}
-
-// --- Owing and asking
-
-// 2, 4, 8 ... 64 s, a quarter to and fro by the row's own key, so that a provider that comes back is not stormed.
-int64_t backoff_ms(uint64_t key, uint32_t tries)
-{
-    int64_t base_ms = INT64_C(1000) << (tries < 6 ? tries : 6);
-    uint64_t mix = (key ^ tries) * UINT64_C(0x9e3779b97f4a7c15);
-    return base_ms * 3 / 4 + (int64_t)(mix >> 40) % (base_ms / 2);
-}
-
-static void owe(struct run *r, struct payment *p, enum call_method method, int64_t due_ms)
-{
-    p->owes = method;
-    p->due_ms = due_ms;
-    payment_touch(r, p);
-}
-
-// How long a code made now may live: as long as the window, within what a provider allows.
-static int64_t code_expiry_ms(const struct run *r)
-{
-    int64_t expires_ms = r->o->expires_ms;
-    if (expires_ms > r->now_ms + r->rules->code_max_life_ms) expires_ms = r->now_ms + r->rules->code_max_life_ms;
-    if (expires_ms < r->now_ms + r->rules->code_min_life_ms) expires_ms = r->now_ms + r->rules->code_min_life_ms;
-    return expires_ms;
-}
-
-// Asks now. The row goes on owing the answer: when none comes, it is asked again.
-static void ask(struct run *r, struct payment *p, enum call_method method)
-{
-    p->tries++;
-    // The same number is asked for with the same end, as providers want it, until that end is too near for any code.
-    if (method == CALL_CREATE && p->expires_ms < r->now_ms + r->rules->code_min_life_ms)
-        p->expires_ms = code_expiry_ms(r);
-    owe(r, p, method, r->now_ms + r->rules->call_deadline_ms + backoff_ms(p->key, p->tries));
-    step_call(r, p, method);
-}
-
-// --- Attempts
-
-static void payment_add(struct run *r, enum channel_id channel)
-{
-    assert(r->b->n_payments < BUNDLE_PAYMENTS);
-    unsigned i = r->b->n_payments++;
-    struct payment *p = &r->b->payment[i];
-    uint32_t n = 0;
-    for (unsigned k = 0; k < i; k++)
-        if (r->b->payment[k].n > n) n = r->b->payment[k].n;
-    *p = (struct payment){
-        .key = r->next_key++,
-        .channel = channel,
-        .n = n + 1,
-        .amount_fen = r->o->amount_fen,
-        .created_ms = r->now_ms,
-        .expires_ms = code_expiry_ms(r),
-    };
-    r->out->payments_added |= BIT(i);
-    payment_move(r, p, PAYMENT_CREATING);
-    ask(r, p, CALL_CREATE);
-}
-
-static void payment_close(struct run *r, struct payment *p)
-{
-    payment_move(r, p, PAYMENT_CLOSING);
-    ask(r, p, CALL_QUERY);
-}
-
-// The same, once order.cancel has come round; or without it, when it does not come.
-static void payment_close_on_message(struct run *r, struct payment *p)
-{
-    payment_move(r, p, PAYMENT_CLOSING);
-    owe(r, p, CALL_QUERY, r->now_ms + r->rules->cancel_wait_ms);
-}
+// --- Money
 
 static void order_close(struct run *r, enum cancel_reason reason);
-static void order_settle(struct run *r);
-
-static void payment_prove(struct run *r, struct payment *p, enum proof proof)
-{
-    p->proof = proof;
-    p->proof_ms = r->now_ms;
-    payment_move(r, p, proof == PROOF_REFUSED ? PAYMENT_FAILED : PAYMENT_CLOSED);
-    order_settle(r);
-}
-
-static int64_t dead_ms(const struct run *r, const struct payment *p)
-{
-    return p->expires_ms + r->rules->close_grace_ms;
-}
-
-#define SECOND_MS   INT64_C(1000)
-#define SKEW_MAX_MS (24 * 3600 * SECOND_MS) // beyond, what the provider says is no clock
-
-// When the question was put, on the side where the code lives and dies: by the earlier of our clock and the provider's,
-// for a clock of ours that ran ahead would call a living code dead.
-static int64_t answer_asked_ms(const struct answer *a)
-{
-    int64_t theirs_ms = a->provider_ms + SECOND_MS;
-    bool ahead = a->provider_ms > 0 && theirs_ms < a->asked_ms && a->asked_ms - theirs_ms < SKEW_MAX_MS;
-    return ahead ? theirs_ms : a->asked_ms;
-}
-
-// "No such trade" while the code lives means only that nobody scanned it yet. A question asked after the code died
-// (when it left, not when the answer came) settles it.
-static void payment_not_found(struct run *r, struct payment *p, const struct answer *a)
-{
-    int64_t early_ms = dead_ms(r, p) - answer_asked_ms(a);
-    if (early_ms <= 0) {
-        payment_prove(r, p, PROOF_DEAD);
-        return;
-    }
-    p->tries = 0;
-    owe(r, p, CALL_QUERY, a->asked_ms + early_ms > r->now_ms ? a->asked_ms + early_ms : r->now_ms);
-}
-
-// --- Money
 
 static void money_record(struct run *r, struct payment *p, const struct answer *a)
 {
@@ -318,7 +201,7 @@ static void money_fulfils(struct run *r, struct payment *p)
     order_move(r, ORDER_PAID);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *other = &r->b->payment[i];
-        if (other->state == PAYMENT_CREATING || other->state == PAYMENT_WAITING) payment_close(r, other);
+        if (payment_is_wanted(other)) payment_close(r, other, 0);
     }
 }
 
@@ -333,6 +216,7 @@ static void money_is_late(struct run *r, struct payment *p)
     money_counts(r, p);
     if (r->rules->late_payment == LATE_HOLD) {
         payment_move(r, p, PAYMENT_HELD);
+        p->word = WORD_AWAITED;
         return;
     }
     payment_move(r, p, PAYMENT_CAPTURED);
@@ -345,7 +229,10 @@ static void money_in(struct run *r, struct payment *p, const struct answer *a)
     if (p->captured_fen != p->amount_fen) {
         payment_move(r, p, PAYMENT_MISMATCHED);
         step_event(r, EVENT_PAYMENT_MISMATCH, p, NULL, p->captured_fen);
-        refund_add(r, p, p->captured_fen, CAUSE_MISMATCH);
+        if (r->rules->late_payment == LATE_HOLD)
+            p->word = WORD_AWAITED;
+        else
+            refund_add(r, p, p->captured_fen, CAUSE_MISMATCH);
         order_settle(r);
     } else if (r->o->paid_fen > 0) {
         payment_move(r, p, PAYMENT_CAPTURED);
@@ -378,8 +265,13 @@ static void money_came_and_went(struct run *r, struct payment *p, const struct a
 
 // --- The order as a whole
 
+static bool payment_is_open(const struct payment *p)
+{
+    return p->state == PAYMENT_CREATING || p->state == PAYMENT_WAITING || p->state == PAYMENT_CLOSING;
+}
+
 // Stock is given back here and nowhere else: when no attempt can take money any more.
-static void order_settle(struct run *r)
+void order_settle(struct run *r)
 {
     if (r->o->state != ORDER_CLOSING) return;
     for (unsigned i = 0; i < r->b->n_payments; i++)
@@ -391,14 +283,9 @@ static void order_close(struct run *r, enum cancel_reason reason)
 {
     r->o->reason = reason;
     order_move(r, ORDER_CLOSING);
-    for (unsigned i = 0; i < r->b->n_payments; i++) {
-        struct payment *p = &r->b->payment[i];
-        if (p->state != PAYMENT_CREATING && p->state != PAYMENT_WAITING) continue;
-        if (messages_delay_closing(r))
-            payment_close_on_message(r, p);
-        else
-            payment_close(r, p);
-    }
+    int64_t wait_ms = messages_delay_closing(r) ? r->rules->cancel_wait_ms : 0;
+    for (unsigned i = 0; i < r->b->n_payments; i++)
+        if (payment_is_wanted(&r->b->payment[i])) payment_close(r, &r->b->payment[i], wait_ms);
     if (r->rules->release == RELEASE_DEADLINE)
         order_move(r, ORDER_CANCELLED); // the attempts stay watched, and late money goes the way of late money
     else
@@ -431,7 +318,7 @@ static void order_checked(struct run *r, const struct payment *p, const struct a
 {
     const struct checkback *c = &r->rules->checkback;
     if (a->outcome != OUTCOME_DONE) return;
-    bool scanned = a->fact == FACT_WAITING && r->o->scanned_ms == 0;
+    bool scanned = a->fact == FACT_WAITING && waiting_means_scanned(p->channel) && r->o->scanned_ms == 0;
     if (scanned) r->o->scanned_ms = r->now_ms;
     r->o->n_checks += !a->on_demand;
     r->out->changed = true;
@@ -453,40 +340,14 @@ static void on_create_answer(struct run *r, struct payment *p, const struct answ
         p->code = a->code;
         payment_move(r, p, PAYMENT_WAITING);
         if (r->o->state == ORDER_PLACED) order_move(r, ORDER_AWAITING_PAYMENT);
-        r->o->scanned_ms = 0;
         order_arm_check(r, r->now_ms, 0, false);
+    } else if (a->outcome == OUTCOME_REFUSED && p->tries <= 1) {
+        payment_prove(r, p, PROOF_REFUSED);                               // at the first asking: there is no code
+        if (r->o->channel != CHANNEL_ANY) order_close(r, REASON_CHANNEL); // else another wallet may do
     } else if (a->outcome == OUTCOME_REFUSED) {
-        // Refused at the first asking there is no code. After an unknown one there may be.
-        if (p->tries <= 1) payment_prove(r, p, PROOF_REFUSED);
-        order_close(r, REASON_CHANNEL);
+        payment_close(r, p, 0); // after an unknown one there may be a code, and its number may be what is refused
     } else {
-        owe(r, p, CALL_CREATE, r->now_ms + backoff_ms(p->key, p->tries));
-    }
-}
-
-// The scanned trade is still unpaid: close it. When closing goes on failing after the code's death, cancel (meant for
-// just that; before its death a cancel that races a payment would send the buyer's money back).
-static void payment_close_trade(struct run *r, struct payment *p)
-{
-    bool stubborn = p->tries >= 6 && r->now_ms >= dead_ms(r, p);
-    ask(r, p, stubborn ? CALL_CANCEL : CALL_CLOSE);
-}
-
-static void on_closing_answer(struct run *r, struct payment *p, const struct answer *a)
-{
-    bool done = a->outcome == OUTCOME_DONE;
-    if (a->fact == FACT_NOT_FOUND && a->outcome != OUTCOME_UNKNOWN) {
-        payment_not_found(r, p, a);
-    } else if (done && a->fact == FACT_CLOSED) {
-        payment_prove(r, p, a->method == CALL_QUERY ? PROOF_PROVIDER_CLOSED : PROOF_CLOSED);
-    } else if (a->on_demand && !(done && a->fact == FACT_WAITING && p->owes == CALL_QUERY)) {
-        return; // neither a proof nor a trade nobody closes yet: what is owed stays owed
-    } else if (done && a->fact == FACT_WAITING && a->method == CALL_QUERY) {
-        payment_close_trade(r, p);
-    } else if (a->outcome == OUTCOME_REFUSED && a->method == CALL_CLOSE && p->tries <= 2) {
-        ask(r, p, CALL_QUERY); // most likely it was paid this moment
-    } else {
-        owe(r, p, CALL_QUERY, r->now_ms + backoff_ms(p->key, p->tries));
+        payment_owe(r, p, CALL_CREATE, r->now_ms + backoff_ms(p->key, p->tries));
     }
 }
 
@@ -524,7 +385,7 @@ static void on_money(struct run *r, struct payment *p, const struct answer *a)
     }
 }
 
-static struct payment *payment_find(struct bundle *b, uint64_t key)
+struct payment *payment_find(struct bundle *b, uint64_t key)
 {
     for (unsigned i = 0; i < b->n_payments; i++)
         if (b->payment[i].key == key) return &b->payment[i];
@@ -583,7 +444,7 @@ static void on_place(struct run *r)
     if (r->o->channel == CHANNEL_ANY)
         order_move(r, ORDER_AWAITING_PAYMENT); // its code is Till's own page: nothing is asked of a provider
     else
-        payment_add(r, r->o->channel);
+        payment_add(r, r->o->channel, PRODUCT_QR, STR(""), 0);
     assert(r->next_key < r->e->fresh_key - 1 + KEY_OF_MAIN);
 }
 
@@ -603,7 +464,7 @@ static void retire_codes(struct run *r)
 {
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (p->state == PAYMENT_WAITING && r->now_ms >= p->expires_ms) payment_close(r, p);
+        if (p->state == PAYMENT_WAITING && r->now_ms >= p->expires_ms) payment_close(r, p, 0);
     }
 }
 
@@ -615,8 +476,8 @@ static void order_keep_payable(struct run *r)
     if (r->now_ms + r->rules->code_min_life_ms > r->o->expires_ms || r->b->n_payments >= BUNDLE_PAYMENTS_TO_RENEW)
         return;
     for (unsigned i = 0; i < r->b->n_payments; i++)
-        if (r->b->payment[i].state == PAYMENT_CREATING || r->b->payment[i].state == PAYMENT_WAITING) return;
-    payment_add(r, r->o->channel);
+        if (payment_is_wanted(&r->b->payment[i])) return;
+    payment_add(r, r->o->channel, PRODUCT_QR, STR(""), 0);
 }
 
 // When the engine asks the provider by itself. Under the fixed schedule a broker's own asking goes on to the provider,
@@ -652,7 +513,7 @@ static void on_received(struct run *r)
     if (order_is_payable(r->o) && r->now_ms >= r->o->expires_ms) order_close(r, REASON_TIMEOUT);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (payment_waits_for_message(r, p)) ask(r, p, CALL_QUERY);
+        if (payment_waits_for_message(r, p)) payment_ask(r, p, CALL_QUERY);
     }
 }
 
@@ -669,7 +530,7 @@ static void on_due(struct run *r)
     messages_due(r);
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         struct payment *p = &r->b->payment[i];
-        if (p->owes != CALL_NONE && r->now_ms >= p->due_ms) ask(r, p, p->owes);
+        if (p->owes != CALL_NONE && r->now_ms >= p->due_ms) payment_ask(r, p, p->owes);
     }
     for (unsigned i = 0; i < r->b->n_refunds; i++) {
         struct refund *f = &r->b->refund[i];
@@ -729,6 +590,35 @@ static void on_refund(struct run *r)
     }
 }
 
+// --- An operator's word
+
+static void money_accepted(struct run *r, struct payment *p)
+{
+    if (r->o->state == ORDER_CANCELLED && r->e->stock_is_short) {
+        r->out->refusal = REFUSAL_SHORT;
+        return;
+    }
+    p->word = WORD_ACCEPTED;
+    payment_move(r, p, PAYMENT_CAPTURED);
+    money_fulfils(r, p);
+}
+
+static void on_resolve(struct run *r)
+{
+    struct payment *p = payment_find(r->b, r->e->resolve.payment_key);
+    if (!p || p->word != WORD_AWAITED) {
+        r->out->refusal = REFUSAL_RESOLVED;
+    } else if (!r->e->resolve.accepts) {
+        step_say(step_trace(r, TRACE_OPERATOR), STR("refund"), r->e->note);
+        refund_add(r, p, p->captured_fen, p->state == PAYMENT_HELD ? CAUSE_LATE : CAUSE_MISMATCH);
+    } else if (!p->counts && r->o->paid_fen > 0) {
+        r->out->refusal = REFUSAL_ALREADY_PAID;
+    } else {
+        step_say(step_trace(r, TRACE_OPERATOR), STR("accept"), r->e->note);
+        money_accepted(r, p);
+    }
+}
+
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -761,7 +651,7 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     out->changed = false;
     out->stock = STOCK_STAY;
     out->payments_changed = out->refunds_changed = out->payments_added = out->refunds_added = 0;
-    out->refund_key = 0;
+    out->refund_key = out->payment_key = 0;
     out->half_changed = false;
     out->n_events = out->n_traces = out->n_calls = out->n_messages = out->n_sends = 0;
     struct run r = {
@@ -788,6 +678,8 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     case EV_CHECKBACK: on_checkback(&r); break;
     case EV_RECEIVED: on_received(&r); break;
     case EV_SWEEP: on_sweep(&r); break;
+    case EV_PAY: on_pay(&r); break;
+    case EV_RESOLVE: on_resolve(&r); break;
     }
     if (b->order.reply_state == ORDER_STATE_0 && (b->order.state != ORDER_PLACED || is_answered(e))) {
         b->order.reply_state = b->order.state;

@@ -56,6 +56,11 @@
     X(PROOF_DEAD, "dead_and_unknown")           /* no such trade, asked after the code's expiry + close_grace */       \
     X(PROOF_REFUSED, "refused")                 /* the provider refused to make a code, so there is none */            \
     X(PROOF_UNASKED, "never_asked")             /* the provider was never asked for it */
+// An operator's word on money that came too late or in another amount.
+#define WORDS(X)                                                                                                       \
+    X(WORD_NONE, "none")       /* none is needed */                                                                    \
+    X(WORD_AWAITED, "awaited") /* the money is kept until it is said (late_payment=hold) */                            \
+    X(WORD_ACCEPTED, "accepted")
 #define REFUND_STATES(X)                                                                                               \
     X(REFUND_PENDING, "pending")                                                                                       \
     X(REFUND_SUCCEEDED, "succeeded")                                                                                   \
@@ -121,6 +126,7 @@ enum cancel_reason { CANCEL_REASONS(X_ENUM) };
 enum channel_id { CHANNELS(X_ENUM) };
 enum product { PRODUCTS(X_ENUM) };
 enum payment_state { PAYMENT_STATE_0, PAYMENT_STATES(X_ENUM) };
+enum word { WORDS(X_ENUM) };
 enum proof { PROOFS(X_ENUM) };
 enum refund_state { REFUND_STATE_0, REFUND_STATES(X_ENUM) };
 enum refund_cause { REFUND_CAUSES(X_ENUM) };
@@ -188,11 +194,13 @@ struct payment {
     uint32_t tries;                // unanswered or inconclusive asks in a row
     int64_t due_ms;                // when, or TIME_NEVER
     bool counts;                   // its money is the order's own (order.paid_fen)
+    enum word word;                // an operator's, on money that needs one
     char provider_trade_no[PROVIDER_NO_SIZE];
     // Borrowed: from the event that brought them, or from the store's load.
     struct str code; // what the provider gave: the text of the QR code, an address, a prepay_id
-    struct str
-        payer; // who opened the page: an openid (PRODUCT_JSAPI), an address on the network (WeChat's PRODUCT_WAP)
+    // Who opened Till's page to pay: an openid (PRODUCT_JSAPI), an address on the network (PRODUCT_WAP), or just that
+    // somebody did. Empty: the code is shown to be scanned.
+    struct str payer;
 };
 
 #define PAYER_MAX 128 // bytes
@@ -205,6 +213,8 @@ struct refund {
     uint32_t tries;        // asks in a row without a word
     uint32_t absents;      // queries in a row that found no such refund
     bool uncertain;        // an earlier ask may have moved the money unheard: "refused" alone is no end
+    bool is_abnormal;      // stuck at the provider, until somebody acts there
+    uint64_t replaces_key; // the refund whose number ended without moving money; 0: the first of its capture
     int64_t amount_fen;
     int64_t created_ms, finished_ms;
     int64_t due_ms;
@@ -215,9 +225,10 @@ struct refund {
 // refunds and the one the event names. New attempts and refunds of a merchant stop short of the limits, so that what
 // must be recorded (a refund of money that came too late) always has room.
 #define BUNDLE_PAYMENTS          8
-#define BUNDLE_REFUNDS           16
+#define BUNDLE_REFUNDS           20
 #define BUNDLE_MERCHANT_REFUNDS  8
 #define BUNDLE_PAYMENTS_TO_RENEW 5
+#define ATTEMPTS_MAX             32 // of one order, ever: whoever has the payment page's address can ask for one
 struct bundle {
     struct order order;
     struct half half; // HALF_NONE when it has no row
@@ -257,6 +268,8 @@ enum event_kind {
     EV_CHECKBACK,  // the broker asks about its half message
     EV_RECEIVED,   // order.cancel reached the cancel receiver
     EV_SWEEP,      // the fallback sweep found something overdue
+    EV_PAY,        // somebody wants to pay by this channel
+    EV_RESOLVE,    // an operator's word on money that is held, or of another amount
 };
 
 struct answer {
@@ -299,6 +312,16 @@ struct event {
         struct {
             int64_t amount_fen; // 0: all that is left
         } refund;
+        struct {
+            enum channel_id channel;
+            enum product product;
+            bool by_buyer;    // his own phone asks: he stands before the cashier
+            struct str payer; // as in struct payment
+        } pay;
+        struct {
+            uint64_t payment_key;
+            bool accepts; // else it goes back
+        } resolve;
         struct {
             enum send_kind kind;
             enum outcome outcome;
@@ -375,6 +398,9 @@ enum refusal {
     REFUSAL_NOT_PAID,     // refund
     REFUSAL_TOO_MUCH,     // refund: more than is left
     REFUSAL_BUSY,         // too many open attempts or refunds of one order
+    REFUSAL_NOT_PAYABLE,  // pay: closing, cancelled or paid
+    REFUSAL_RESOLVED,     // resolve: this money waits for nobody
+    REFUSAL_SHORT,        // resolve: the stock cannot be held again
 };
 
 #define STEP_MAX      32 // of each list; a step never needs more (asserted)
@@ -386,6 +412,7 @@ struct step {
     unsigned payments_changed, refunds_changed; // bit i: bundle.payment[i] / refund[i] is to be written
     unsigned payments_added, refunds_added;     // bit i: it is new (and in ..._changed as well)
     uint64_t refund_key;                        // EV_REFUND: the refund made
+    uint64_t payment_key;                       // EV_PAY: the attempt, new or one that serves
     bool half_changed;                          // bundle.half is to be written
     unsigned n_events, n_traces, n_calls;
     struct public_event events[STEP_MAX];

@@ -5,7 +5,8 @@
 //     [pending] ------------------------------------------> [succeeded]
 //       |  ^  \__ refused, a merchant's, and certain ------> [failed]
 //       |  |
-//       +--+ unknown: again; accepted: asked about; absent, often enough: offered again
+//       +--+ unknown: again; accepted: asked about; absent, often enough: offered again; abnormal: a person must act
+//       \__ closed over there, without money moved ----------> [failed], and what must go back goes on in a new row
 #include "core/inside.h"
 #include <assert.h>
 
@@ -24,8 +25,9 @@ void refund_ask(struct run *r, struct refund *f, const struct payment *p)
     c->amount_fen = f->amount_fen;
     c->total_fen = p->captured_fen;
     c->refund_key = f->key;
-    // A capture is sent back by the system at most once, so its own number serves: the same after any crash.
-    c->number_key = f->cause == CAUSE_MERCHANT ? f->key : p->key;
+    // A capture is sent back by the system at most once, so its own number serves: the same after any crash. Only when
+    // the provider ended that one without moving money another number is taken, that of the row which replaces it.
+    c->number_key = f->cause == CAUSE_MERCHANT || f->replaces_key ? f->key : p->key;
 }
 
 static struct refund *refund_new(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause)
@@ -45,6 +47,7 @@ static struct refund *refund_new(struct run *r, struct payment *p, int64_t amoun
     r->out->refunds_added |= BIT(i);
     p->refunding_fen += amount_fen;
     if (p->state == PAYMENT_CAPTURED || p->state == PAYMENT_HELD) payment_move(r, p, PAYMENT_REFUNDING);
+    if (p->word == WORD_AWAITED) p->word = WORD_NONE; // it goes back: nothing is left to decide
     payment_touch(r, p);
     return f;
 }
@@ -130,10 +133,29 @@ static void refund_absent(struct run *r, struct refund *f, struct payment *p)
     refund_ask(r, f, p);
 }
 
+// The provider ended this number without moving money (the seller's balance was short for days). Money that must go
+// back is offered again, later, under a number of its own.
+static void refund_closed(struct run *r, struct refund *f, struct payment *p)
+{
+    int64_t amount_fen = f->amount_fen;
+    enum refund_cause cause = f->cause;
+    uint64_t key = f->key;
+    refund_end(r, f, p, REFUND_FAILED);
+    if (cause == CAUSE_MERCHANT) return;
+    struct refund *next = refund_new(r, p, amount_fen, cause);
+    next->replaces_key = key;
+    refund_owe(r, next, CALL_REFUND, r->now_ms + SYSTEM_REFUND_RETRY_MS);
+}
+
 void refund_answered(struct run *r, struct refund *f, struct payment *p, const struct answer *a)
 {
     if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_DONE) {
         refund_end(r, f, p, REFUND_SUCCEEDED);
+    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_CLOSED) {
+        refund_closed(r, f, p);
+    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABNORMAL) {
+        f->is_abnormal = true; // not final: who acts at the provider can still bring it home
+        refund_wait(r, f);
     } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ACCEPTED) {
         f->absents = 0;
         refund_wait(r, f);

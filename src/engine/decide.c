@@ -28,7 +28,9 @@ static void want_request(struct item *it, const struct request *r)
     case REQUEST_PLACE: want_placing(it, &r->place); break;
     case REQUEST_CANCEL:
     case REQUEST_CHECK:
+    case REQUEST_PAY:
     case REQUEST_REFUND: want_add(it, WANT_ORDER)->key = r->order_key; break;
+    case REQUEST_RESOLVE: want_add(it, WANT_PAYMENT)->key = r->resolve.payment_key; break;
     case REQUEST_NOTICE:
         if (r->notice.verdict == NOTICE_GOOD) want_add(it, WANT_PAYMENT)->key = r->notice.notice.answer.payment_key;
         break;
@@ -77,6 +79,8 @@ uint64_t request_claim(const struct request *r)
     case REQUEST_PLACE: return r->place.cart.n ? name_claim('c', r->place.cart) : 0;
     case REQUEST_CANCEL:
     case REQUEST_CHECK:
+    case REQUEST_PAY:
+    case REQUEST_RESOLVE:
     case REQUEST_REFUND: return r->order_key;
     case REQUEST_STOCK_ADD: return name_claim('s', r->stock_add.sku);
     case REQUEST_CART_PUT:
@@ -184,8 +188,35 @@ static struct order_doc item_doc_as_placed(const struct item *it)
     return doc;
 }
 
+// The attempt named, as the reply.
+static void reply_payment(struct engine *e, struct request *r, const struct bundle *b)
+{
+    for (unsigned i = 0; i < b->n_payments; i++) {
+        const struct payment *p = &b->payment[i];
+        if (p->key != r->pay.payment_key) continue;
+        struct document d = {.kind = DOCUMENT_PAYMENT, .payment = p, .order_key = b->order.key};
+        if (p->state == PAYMENT_FAILED)
+            reply_problem(r, 409, "channel_refused", "the provider refused to take this payment");
+        else
+            reply_present(e, r, 201, &d);
+        return;
+    }
+    reply_problem(r, 409, "order_not_payable", "the order cannot be paid any more");
+}
+
+bool pay_is_ready(const struct request *r, const struct bundle *b)
+{
+    for (unsigned i = 0; i < b->n_payments; i++)
+        if (b->payment[i].key == r->pay.payment_key) return b->payment[i].state != PAYMENT_CREATING;
+    return true;
+}
+
 void reply_order(struct engine *e, struct request *r, const struct item *it)
 {
+    if (r->kind == REQUEST_PAY) {
+        reply_payment(e, r, it->bundle);
+        return;
+    }
     bool places = r->kind == REQUEST_PLACE;
     struct order_doc doc = places ? item_doc_as_placed(it) : item_doc(it);
     struct document d = {.kind = places ? DOCUMENT_ORDER_AS_PLACED : DOCUMENT_ORDER, .order = &doc};
@@ -444,7 +475,17 @@ static bool decide_refusal(struct item *it)
     case REFUSAL_ALREADY_PAID: problem(it, 409, "order_already_paid", "the order is paid; refund it instead"); break;
     case REFUSAL_NOT_PAID: problem(it, 409, "order_not_paid", "only a paid order can be refunded"); break;
     case REFUSAL_TOO_MUCH: problem(it, 409, "refund_exceeds_paid", "more than what is left of the payment"); break;
-    case REFUSAL_BUSY: problem(it, 429, "too_many_refunds", "too many refunds of this order are under way"); break;
+    case REFUSAL_BUSY:
+        if (it->request->kind == REQUEST_PAY)
+            problem(it, 429, "too_many_payments", "too many attempts to pay this order were made");
+        else
+            problem(it, 429, "too_many_refunds", "too many refunds of this order are under way");
+        break;
+    case REFUSAL_NOT_PAYABLE: problem(it, 409, "order_not_payable", "the order cannot be paid any more"); break;
+    case REFUSAL_RESOLVED: problem(it, 409, "nothing_to_resolve", "this payment waits for no decision"); break;
+    case REFUSAL_SHORT:
+        problem(it, 409, "insufficient_stock", "the order's stock cannot be held again; refund the payment instead");
+        break;
     }
     return true;
 }
@@ -482,6 +523,57 @@ static void decide_refund(struct engine *e, struct item *it)
     }
     it->is_answered = true;
     remember(e, it, 0);
+}
+
+static void decide_pay(struct engine *e, struct item *it)
+{
+    struct request *r = it->request;
+    if (!e->o.channels[r->pay.channel]) {
+        problem(it, 422, "channel_off", "this payment channel is not configured");
+        return;
+    }
+    if (!str_eq(it->text.currency, STR("CNY"))) {
+        problem(it, 422, "currency_not_supported", "this channel takes CNY only");
+        return;
+    }
+    struct str payer = arena_copy(&e->arena, r->pay.payer); // a call may still want it when the request is answered
+    if (r->pay.payer.n && !payer.p) {
+        problem(it, 503, "overloaded", "out of memory");
+        return;
+    }
+    step_take(e, it,
+              &(struct event){.kind = EV_PAY,
+                              .pay = {.channel = r->pay.channel,
+                                      .product = r->pay.product,
+                                      .by_buyer = r->pay.by_buyer,
+                                      .payer = payer}});
+    if (decide_refusal(it)) return;
+    r->pay.payment_key = it->step->payment_key;
+    change_order(e, it);
+    if (!pay_is_ready(r, it->bundle)) {
+        it->waits = true;
+        return;
+    }
+    reply_payment(e, r, it->bundle);
+    it->is_answered = true;
+    remember(e, it, 0);
+}
+
+static void decide_resolve(struct engine *e, struct item *it)
+{
+    struct request *r = it->request;
+    if (it->bundle->order.key != r->order_key) {
+        problem(it, 404, "unknown_payment", "the order has no such payment");
+        return;
+    }
+    step_take(e, it,
+              &(struct event){.kind = EV_RESOLVE,
+                              .stock_is_short = r->stock_is_short,
+                              .resolve = {r->resolve.payment_key, r->resolve.accepts},
+                              .note = r->note});
+    if (decide_refusal(it)) return;
+    change_order(e, it);
+    answer_order(e, it);
 }
 
 static void decide_notice(struct engine *e, struct item *it)
@@ -546,7 +638,7 @@ static void decide_small(struct engine *e, struct item *it)
 
 static bool concerns_an_order(const struct request *r)
 {
-    return r->kind == REQUEST_CANCEL || r->kind == REQUEST_CHECK || r->kind == REQUEST_REFUND;
+    return r->kind == REQUEST_CANCEL || r->kind == REQUEST_CHECK || r->kind == REQUEST_REFUND || r->kind == REQUEST_PAY;
 }
 
 static void decide_request(struct engine *e, struct item *it)
@@ -566,11 +658,17 @@ static void decide_request(struct engine *e, struct item *it)
         problem(it, 404, "unknown_order", "there is no such order");
         return;
     }
+    if (r->kind == REQUEST_RESOLVE && !it->bundle) {
+        problem(it, 404, "unknown_payment", "there is no such payment");
+        return;
+    }
     switch (r->kind) {
     case REQUEST_PLACE: decide_place(e, it); break;
     case REQUEST_CANCEL: decide_cancel(e, it); break;
     case REQUEST_CHECK: decide_check(e, it); break;
     case REQUEST_REFUND: decide_refund(e, it); break;
+    case REQUEST_PAY: decide_pay(e, it); break;
+    case REQUEST_RESOLVE: decide_resolve(e, it); break;
     case REQUEST_NOTICE: decide_notice(e, it); break;
     case REQUEST_STOCK_ADD: decide_stock_add(e, it); break;
     case REQUEST_SKU_PUT:

@@ -32,11 +32,11 @@ void engine_post(struct engine *e, struct request *first, struct request *last, 
 
 void engine_post_answer(struct engine *e, const struct answer *a)
 {
-    struct answer_node *node = calloc(1, sizeof *node);
+    size_t n = a->code.n <= CODE_MAX ? a->code.n : 0;
+    struct answer_node *node = calloc(1, sizeof *node + n);
     // Without memory the answer is lost like one the network lost: its row still owes, and asks again.
     if (node) {
         node->a = *a;
-        size_t n = a->code.n < CODE_MAX ? a->code.n : 0;
         if (n) memcpy(node->code, a->code.p, n);
         node->a.code = (struct str){node->code, n};
     }
@@ -459,11 +459,11 @@ static void release_conflict(struct engine *e, struct item *it)
 static void release_short(struct engine *e, struct item *it)
 {
     struct request *r = it->request;
-    bool *is_short = it->kind == ITEM_ANSWER                                 ? &it->answer->stock_is_short
-                     : it->kind == ITEM_REQUEST && r->kind == REQUEST_NOTICE ? &r->stock_is_short
-                                                                             : NULL;
+    bool again = it->kind == ITEM_REQUEST && (r->kind == REQUEST_NOTICE || r->kind == REQUEST_RESOLVE);
+    bool *is_short = it->kind == ITEM_ANSWER ? &it->answer->stock_is_short : again ? &r->stock_is_short : NULL;
     if (is_short && !*is_short) {
         *is_short = true;
+        if (again && r->has_idem) idem_stop(e, r);
         put_off(e, it);
     } else {
         release_conflict(e, it);
@@ -533,7 +533,7 @@ static void check_out(struct engine *e, struct request *r)
 static void wait_out(struct engine *e, struct request *r, const struct item *it)
 {
     reply_order(e, r, it);
-    if (r->kind == REQUEST_CHECK)
+    if (r->kind == REQUEST_CHECK || r->kind == REQUEST_PAY)
         check_out(e, r);
     else
         reply_out(e, r);
@@ -543,6 +543,7 @@ static bool wait_is_over(const struct wait *w, const struct item *it)
 {
     if (!w->request || w->order_key != it->bundle->order.key) return false;
     if (w->request->kind == REQUEST_PLACE) return it->bundle->order.state != ORDER_PLACED;
+    if (w->request->kind == REQUEST_PAY) return pay_is_ready(w->request, it->bundle);
     return it->kind == ITEM_ANSWER;
 }
 

@@ -35,6 +35,8 @@ enum request_kind {
     REQUEST_STOCK_ADD,
     REQUEST_CART_PUT,
     REQUEST_CART_CLEAR,
+    REQUEST_PAY,
+    REQUEST_RESOLVE,
 };
 
 struct order_wish {
@@ -67,8 +69,8 @@ struct request {
     bool has_idem;
     struct hash128 idem_scope;
     struct hash128 body_hash; // of the raw body: Idempotency-Key and merchant_order_no compare it
-    uint64_t order_key;       // CANCEL, CHECK, REFUND
-    struct str note;          // CANCEL, REFUND
+    uint64_t order_key;       // CANCEL, CHECK, REFUND, PAY, RESOLVE
+    struct str note;          // CANCEL, REFUND, RESOLVE
     union {
         struct order_wish place;
         enum cancel_reason cancel_reason;
@@ -90,6 +92,17 @@ struct request {
             struct str cart, sku;
             int64_t quantity;
         } cart;
+        struct {
+            enum channel_id channel;
+            enum product product;
+            bool by_buyer;
+            struct str payer;     // up to PAYER_MAX bytes
+            uint64_t payment_key; // the engine's: the attempt it waits for
+        } pay;
+        struct {
+            uint64_t payment_key;
+            bool accepts;
+        } resolve;
     };
     struct reply reply;
     // the engine's own while lent
@@ -99,12 +112,13 @@ struct request {
 };
 
 // What a presenter writes as JSON.
-enum document_kind { DOCUMENT_ORDER, DOCUMENT_ORDER_AS_PLACED, DOCUMENT_REFUND, DOCUMENT_SKU };
+enum document_kind { DOCUMENT_ORDER, DOCUMENT_ORDER_AS_PLACED, DOCUMENT_REFUND, DOCUMENT_SKU, DOCUMENT_PAYMENT };
 struct document {
     enum document_kind kind;
     const struct order_doc *order;
     const struct refund *refund;
-    uint64_t order_key; // of the refund
+    uint64_t order_key; // of the refund, or of the payment
+    const struct payment *payment;
     const struct sku *sku;
 };
 

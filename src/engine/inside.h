@@ -12,14 +12,14 @@
 #define CLAIMS      (4 * BATCH_MAX)
 #define BUCKET_BITS 12
 #define BUCKETS     (1 << BUCKET_BITS)
-#define CODE_MAX    512
+#define CODE_MAX    4096
 
 struct answer_node {
     struct answer_node *next;
     struct answer a;
     bool stock_is_short;
     unsigned n_conflicts;
-    char code[CODE_MAX];
+    char code[]; // up to CODE_MAX bytes
 };
 
 // What the broker said, or the sweep found.
@@ -143,7 +143,9 @@ void reply_ok(struct request *r, int status);
 void reply_problem(struct request *r, int status, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void reply_present(struct engine *e, struct request *r, int status, const struct document *d);
-// The item's order as the reply: of a placing as it was placed, else as it is.
+// Whether the attempt a REQUEST_PAY waits for has come to something.
+bool pay_is_ready(const struct request *r, const struct bundle *b);
+// The item's order as the reply: of a placing as it was placed, else as it is. Of a REQUEST_PAY its attempt.
 void reply_order(struct engine *e, struct request *r, const struct item *it);
 
 struct request *idem_find_running(const struct engine *e, struct hash128 scope);

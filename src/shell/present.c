@@ -16,30 +16,35 @@ static void pay_url(const struct shell *s, uint64_t order_key, struct buf *out)
     buf_printf(out, "%s/pay/%s", s->public_url, text);
 }
 
+// Whether the attempt has a code for a wallet to scan; what a buyer's own phone was sent to is none.
+static bool code_is_shown(const struct payment *p)
+{
+    return p->code.n > 0 && p->product == PRODUCT_QR && p->payer.n == 0;
+}
+
 bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *out)
 {
-    if (doc->order.channel == CHANNEL_ANY && !doc->has_payment) {
+    bool is_shown = doc->has_payment && code_is_shown(&doc->payment);
+    if (doc->order.channel == CHANNEL_ANY && !is_shown) {
         pay_url(s, doc->order.key, out);
         return !out->failed;
     }
-    if (!doc->has_payment || doc->payment.code.n == 0) return false;
+    if (!is_shown) return false;
     buf_str(out, doc->payment.code);
     return !out->failed;
 }
 
-static void present_payment(const struct shell *s, const struct order_doc *doc, struct buf *out)
+static void present_payment(const struct shell *s, const struct payment *p, uint64_t order_key, struct buf *out)
 {
-    const struct payment *p = &doc->payment;
     char order_id[ID_TEXT_SIZE];
-    id_format(s->secret, "ord_", doc->order.key, order_id);
-    json_key(out, "payment");
+    id_format(s->secret, "ord_", order_key, order_id);
     json_open(out, '{');
     json_id(s, out, "id", "pay_", p->key);
     json_kz(out, "channel", channel_name(p->channel));
     json_kz(out, "state", payment_state_name(p->state));
     json_id(s, out, "out_trade_no", "", p->key);
     if (p->provider_trade_no[0]) json_kz(out, "provider_trade_no", p->provider_trade_no);
-    if (p->code.n && p->state != PAYMENT_CREATING) {
+    if (code_is_shown(p) && p->state != PAYMENT_CREATING) {
         json_kstr(out, "qr_code", p->code);
         struct buf url = {0};
         buf_printf(&url, "%s/v1/orders/%s/qr.png", s->public_url, order_id);
@@ -61,6 +66,7 @@ static struct order_doc doc_as_placed(const struct order_doc *now)
     struct order_doc then = *now;
     struct order *o = &then.order;
     struct payment *p = &then.payment;
+    if (then.has_payment) o->channel = p->channel;
     if (o->reply_state == ORDER_STATE_0) return then; // being answered this moment
     bool is_paid = o->reply_state == ORDER_PAID, is_cancelled = o->reply_state == ORDER_CANCELLED;
 
@@ -101,7 +107,10 @@ void present_order(const struct shell *s, const struct order_doc *doc, struct bu
     json_ktime(out, "expires_at", o->expires_ms);
     if (o->paid_ms) json_ktime(out, "paid_at", o->paid_ms);
     if (o->cancelled_ms) json_ktime(out, "cancelled_at", o->cancelled_ms);
-    if (doc->has_payment) present_payment(s, doc, out);
+    if (doc->has_payment) {
+        json_key(out, "payment");
+        present_payment(s, &doc->payment, o->key, out);
+    }
     struct buf url = {0};
     pay_url(s, o->key, &url);
     json_kstr(out, "pay_url", buf_view(&url));
@@ -143,6 +152,11 @@ void present_refund(const struct shell *s, uint64_t order_key, const struct refu
     json_ki64(out, "amount", f->amount_fen);
     json_kz(out, "state", refund_state_name(f->state));
     json_kz(out, "cause", refund_cause_name(f->cause));
+    if (f->is_abnormal && f->state == REFUND_PENDING) {
+        json_key(out, "abnormal"); // somebody must act at the provider
+        json_bool(out, true);
+    }
+    if (f->replaces_key) json_id(s, out, "replaces", "ref_", f->replaces_key);
     json_ktime(out, "created_at", f->created_ms);
     if (f->finished_ms) json_ktime(out, "finished_at", f->finished_ms);
     json_close(out, '}');
@@ -248,5 +262,6 @@ void present_document(void *shell, const struct document *d, struct buf *out)
     }
     case DOCUMENT_REFUND: present_refund(shell, d->order_key, d->refund, out); break;
     case DOCUMENT_SKU: present_sku(d->sku, out); break;
+    case DOCUMENT_PAYMENT: present_payment(shell, d->payment, d->order_key, out); break;
     }
 }

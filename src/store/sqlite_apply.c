@@ -185,6 +185,7 @@ static bool order_set(struct sqlite_store *s, const struct order *o)
     put_time(&p, o->check_ms);
     put_i64(&p, o->scanned_ms);
     put_time(&p, o->due_ms);
+    put_i64(&p, o->channel);
     return statement_run(s, &p) && sqlite3_changes(s->db) == 1;
 }
 
@@ -206,6 +207,7 @@ static void payment_write(struct sqlite_store *s, uint64_t order_key, const stru
     put_i64(&p, y->counts);
     put_text_or_null(&p, (struct str){y->provider_trade_no, strnlen(y->provider_trade_no, PROVIDER_NO_SIZE)});
     put_text_or_null(&p, y->code);
+    put_i64(&p, y->word);
     if (added) {
         put_key(&p, order_key);
         put_i64(&p, y->n);
@@ -230,12 +232,14 @@ static void refund_write(struct sqlite_store *s, uint64_t order_key, const struc
     put_i64(&p, f->finished_ms);
     put_time(&p, f->due_ms);
     put_i64(&p, f->absents);
+    put_i64(&p, f->is_abnormal);
     if (added) {
         put_key(&p, order_key);
         put_key(&p, f->payment_key);
         put_i64(&p, f->cause);
         put_i64(&p, f->amount_fen);
         put_i64(&p, f->created_ms);
+        put_key(&p, f->replaces_key);
         key_seen(s, f->key);
     }
     if (statement_run(s, &p) && sqlite3_changes(s->db) != 1) s->rc = SQLITE_CONSTRAINT;

@@ -48,10 +48,10 @@ void put_null(struct params *p);
 #define PAYMENT_COLUMNS                                                                                                \
     "p.key, p.n, p.channel, p.state, p.proof, p.amount_fen, p.captured_fen, p.refunded_fen, "                          \
     "p.refunding_fen, p.created_ms, p.expires_ms, p.captured_ms, p.proof_ms, p.owes, p.tries, p.due_ms, "              \
-    "p.counts, p.provider_trade_no, p.code, p.product, p.payer"
+    "p.counts, p.provider_trade_no, p.code, p.product, p.payer, p.word"
 #define REFUND_COLUMNS                                                                                                 \
     "f.key, f.payment_key, f.state, f.cause, f.owes, f.tries, f.uncertain, f.amount_fen, f.created_ms, "               \
-    "f.finished_ms, f.due_ms, f.absents"
+    "f.finished_ms, f.due_ms, f.absents, f.is_abnormal, f.replaces_key"
 #define HALF_COLUMNS                                                                                                   \
     "h.state, h.answer, h.owes, h.n_checks, h.tries, h.main_sequence, h.second_sequence, h.due_ms, h.broker, "         \
     "h.commit_log_offset, h.queue_offset"
@@ -109,25 +109,26 @@ bool sqlite_secret_read(sqlite3 *db,
       "merchant_mark, request_a, request_b, buyer, buyer_mark, subject, items, metadata, "                             \
       "version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "                         \
       "?, ?, ?, ?, ?, ?, ?, ?, 1)")                                                                                    \
-    X(ST_ORDER_SET,                                                                                                    \
-      "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                                       \
-      "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "                       \
-      "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, scanned_ms = ?15, due_ms = ?16 "           \
-      "WHERE key = ?1 AND version = ?2 - 1")                                                                           \
+    X(ST_ORDER_SET, "UPDATE orders SET version = ?2, sequence = ?3, state = ?4, reason = ?5, "                         \
+                    "reply_state = ?6, reply_version = ?7, n_checks = ?8, paid_fen = ?9, refunded_fen = ?10, "         \
+                    "closing_ms = ?11, paid_ms = ?12, cancelled_ms = ?13, check_ms = ?14, scanned_ms = ?15, due_ms = " \
+                    "?16, channel = ?17 "                                                                              \
+                    "WHERE key = ?1 AND version = ?2 - 1")                                                             \
     X(ST_PAYMENT_ADD,                                                                                                  \
       "INSERT INTO payments (key, state, proof, captured_fen, refunded_fen, "                                          \
       "refunding_fen, expires_ms, captured_ms, proof_ms, owes, tries, due_ms, counts, "                                \
-      "provider_trade_no, code, order_key, n, channel, amount_fen, created_ms, product, payer) VALUES "                \
-      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                            \
+      "provider_trade_no, code, word, order_key, n, channel, amount_fen, created_ms, product, payer) VALUES "          \
+      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                         \
     X(ST_PAYMENT_SET, "UPDATE payments SET state = ?2, proof = ?3, captured_fen = ?4, refunded_fen = ?5, "             \
                       "refunding_fen = ?6, expires_ms = ?7, captured_ms = ?8, proof_ms = ?9, owes = ?10, "             \
-                      "tries = ?11, due_ms = ?12, counts = ?13, provider_trade_no = ?14, code = ?15 "                  \
+                      "tries = ?11, due_ms = ?12, counts = ?13, provider_trade_no = ?14, code = ?15, word = ?16 "      \
                       "WHERE key = ?1")                                                                                \
-    X(ST_REFUND_ADD, "INSERT INTO refunds (key, state, owes, tries, uncertain, finished_ms, due_ms, absents, "         \
-                     "order_key, payment_key, cause, amount_fen, created_ms) VALUES "                                  \
-                     "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                        \
+    X(ST_REFUND_ADD,                                                                                                   \
+      "INSERT INTO refunds (key, state, owes, tries, uncertain, finished_ms, due_ms, absents, is_abnormal, "           \
+      "order_key, payment_key, cause, amount_fen, created_ms, replaces_key) VALUES "                                   \
+      "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                                                 \
     X(ST_REFUND_SET, "UPDATE refunds SET state = ?2, owes = ?3, tries = ?4, uncertain = ?5, "                          \
-                     "finished_ms = ?6, due_ms = ?7, absents = ?8 WHERE key = ?1")                                     \
+                     "finished_ms = ?6, due_ms = ?7, absents = ?8, is_abnormal = ?9 WHERE key = ?1")                   \
     X(ST_EVENT_ADD, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                        \
     X(ST_TRACE_ADD, "INSERT INTO traces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                                  \
     X(ST_STOCK_MOVE, "UPDATE skus SET available = available + ?2, held = held + ?3, sold = sold + ?4 "                 \

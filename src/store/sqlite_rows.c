@@ -133,6 +133,7 @@ void col_payment(struct columns *c, struct payment *p)
     p->code = col_text(c);
     p->product = (enum product)col_i64(c);
     p->payer = col_text(c);
+    p->word = (enum word)col_i64(c);
 }
 
 void col_refund(struct columns *c, struct refund *f)
@@ -149,6 +150,8 @@ void col_refund(struct columns *c, struct refund *f)
     f->finished_ms = col_i64(c);
     f->due_ms = col_time(c);
     f->absents = (uint32_t)col_i64(c);
+    f->is_abnormal = col_i64(c) != 0;
+    f->replaces_key = (uint64_t)col_i64(c);
 }
 
 void col_half(struct columns *c, struct half *h)

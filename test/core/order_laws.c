@@ -82,10 +82,15 @@ static const char *payment_law(const struct bundle *b, const struct payment *p)
     if ((p->state == PAYMENT_REFUNDING) != (p->refunding_fen > 0) && p->state != PAYMENT_MISMATCHED)
         return "refunding means money is on its way back";
     if (p->state == PAYMENT_REFUNDED && p->refunded_fen != p->captured_fen) return "refunded means all of it";
-    if (p->counts && p->captured_fen != p->amount_fen) return "only matching money counts";
+    if (p->counts && p->captured_fen != p->amount_fen && p->word != WORD_ACCEPTED) return "only matching money counts";
+    if (p->word == WORD_ACCEPTED && !p->counts) return "accepted money is the order's own";
+    if (p->state == PAYMENT_HELD && p->word != WORD_AWAITED) return "held money waits for a word";
+    if (p->word == WORD_AWAITED && (!has_money || p->refunding_fen + p->refunded_fen > 0))
+        return "a word is awaited on money that is there";
     if (p->state == PAYMENT_HELD && (b->order.state != ORDER_CANCELLED || !p->counts)) return "only late money is held";
     bool kept = p->counts && b->order.state == ORDER_PAID;
-    if (has_money && !kept && p->state != PAYMENT_HELD && p->captured_fen != p->refunded_fen + p->refunding_fen)
+    bool waits = p->word == WORD_AWAITED && (p->state == PAYMENT_HELD || p->state == PAYMENT_MISMATCHED);
+    if (has_money && !kept && !waits && p->captured_fen != p->refunded_fen + p->refunding_fen)
         return "money that fulfils nothing goes back in full";
     return NULL;
 }

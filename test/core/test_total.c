@@ -284,7 +284,9 @@ static void the_invariant_names_what_is_wrong(void **state)
     } while (0)
     WRONG(desk_paid, d.b.order.refunded_fen = -1, "refunded_within_paid");
     WRONG(desk_paid, d.b.order.refunded_fen = PRICE_FEN + 1, "refunded_within_paid");
-    WRONG(desk_paid, d.b.order.paid_fen--, "paid_in_full");
+    WRONG(desk_paid, d.b.order.paid_fen--, "paid_by_its_money");
+    WRONG(desk_paid, d.b.order.paid_fen = 0, "paid_has_money");
+    WRONG(desk_paid, d.b.order.paid_fen = --d.b.payment[0].captured_fen, "paid_in_full");
     WRONG(desk_paid, d.b.order.due_ms = 0, "due_is_an_instant");
     WRONG(desk_paid, d.b.payment[0].refunded_fen = -1, "refunds_not_negative");
     WRONG(desk_paid, d.b.payment[0].refunding_fen = -1, "refunds_not_negative");

@@ -645,7 +645,7 @@ static void the_books_agree(const struct world *w)
             assert_false(own_seen);
             own_seen = true;
             assert_int_equal(w->order.refunded_fen, t->refunded_fen);
-        } else if (p->state == PAYMENT_HELD) {
+        } else if (p->word == WORD_AWAITED) {
             assert_int_equal(t->refunded_fen, 0); // else it would not be held any more
         } else {
             assert_int_equal(t->refunded_fen, t->captured_fen);

@@ -306,9 +306,10 @@ static void each_broken_row_breaks_its_line_and_no_other(void **state)
         {&at.paid, "UPDATE payments SET counts = 0 WHERE order_key = ?1", "paid_by_one_capture money_settled"},
         {&at.paid,
          "INSERT INTO refunds (key, order_key, payment_key, state, cause, owes, tries, uncertain, absents, amount_fen, "
-         "created_ms, finished_ms) SELECT 5, order_key, key, 3, 2, 0, 0, 0, 0, 100, 1, 1 FROM payments "
-         "WHERE order_key = ?1",
-         "money_settled"},
+         "created_ms, finished_ms, is_abnormal, replaces_key) SELECT 5, order_key, key, 2, 2, 0, 0, 0, 0, 100, 1, 1, "
+         "0, 0 "
+         "FROM payments WHERE order_key = ?1",
+         "money_settled refunds_match"},
         {&at.duplicate,
          "DELETE FROM refunds WHERE order_key = ?1; "
          "UPDATE payments SET refunded_fen = 0 WHERE order_key = ?1 AND counts = 0",
@@ -479,7 +480,7 @@ static void a_proven_attempt_that_took_money_may_still_be_told_of(void **state)
 {
     (void)state;
     raw_of("INSERT INTO payments SELECT 77, order_key, 3, channel, 5, 1, amount_fen, 0, 0, 0, created_ms, expires_ms, "
-           "0, captured_ms, 0, 0, NULL, 0, NULL, NULL FROM payments WHERE order_key = ?1 AND counts = 1",
+           "0, captured_ms, 0, 0, NULL, 0, NULL, NULL, 0, NULL, 0 FROM payments WHERE order_key = ?1 AND counts = 1",
            at.duplicate);
     ledger_make();
     trade_of(77)->captured_fen = 100;

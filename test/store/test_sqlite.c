@@ -228,8 +228,9 @@ static void the_file_refuses_what_must_never_be(void **state)
         "UPDATE payments SET n = 1, order_key = (SELECT min(key) FROM orders)",
         "UPDATE payments SET counts = 1 WHERE state = 1",
         "INSERT INTO refunds (key, order_key, payment_key, state, cause, owes, tries, uncertain, absents, amount_fen, "
-        "created_ms, finished_ms, due_ms) SELECT key + 1, order_key, payment_key, state, 2, owes, tries, uncertain, "
-        "absents, amount_fen, created_ms, finished_ms, due_ms FROM refunds WHERE cause = 1",
+        "created_ms, finished_ms, due_ms, is_abnormal, replaces_key) SELECT key + 1, order_key, payment_key, state, 2, "
+        "owes, tries, uncertain, absents, amount_fen, created_ms, finished_ms, due_ms, 0, 0 FROM refunds WHERE cause = "
+        "1",
         "UPDATE refunds SET amount_fen = 0",
         "UPDATE refunds SET due_ms = NULL",
         "UPDATE refunds SET state = 2",
