@@ -73,7 +73,7 @@ static void certificates_post(void *ctx, const struct answer *a)
         atomic_store(&w->is_fetched, true);
         return;
     }
-    unsigned n = worth_telling(&w->n_failed);
+    unsigned n = strcmp(a->detail, "shutdown") == 0 ? 0 : worth_telling(&w->n_failed);
     if (n) log_warn("wechatpay", "platform certificates were not had (%u times): %s", n, a->detail);
 }
 
