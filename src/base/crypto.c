@@ -2,6 +2,7 @@
 #include "base/crypto.h"
 #include <errno.h>
 #include <limits.h>
+#include <openssl/bn.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -47,6 +48,13 @@ static void buf_wipe(struct buf *b)
 static void say(char why[160], const char *reason)
 {
     (void)snprintf(why, 160, "%s", reason);
+}
+
+// OpenSSL would ask a terminal.
+static int no_passphrase(char *out, int size, int is_writing, void *ctx)
+{
+    (void)out, (void)size, (void)is_writing, (void)ctx;
+    return -1;
 }
 
 // --- Reading keys
@@ -249,6 +257,85 @@ struct crypto_key *crypto_public_key_load(const char *path, char why[160])
     return key_load(KIND_PUBLIC, path, why);
 }
 
+// --- Certificates
+
+static bool serial_write(const X509 *x, char out[65])
+{
+    BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
+    char *hex = n && !BN_is_negative(n) ? BN_bn2hex(n) : NULL;
+    const char *digits = hex;
+    while (digits && digits[0] == '0' && digits[1])
+        digits++; // BN_bn2hex() writes whole bytes
+    bool fits = digits && strlen(digits) < 65;
+    if (fits) (void)snprintf(out, 65, "%s", digits);
+    OPENSSL_free(hex);
+    BN_free(n);
+    return fits;
+}
+
+static bool until_read(const X509 *x, int64_t *ms)
+{
+    struct tm tm = {0};
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1) return false;
+    *ms = (int64_t)timegm(&tm) * 1000;
+    return true;
+}
+
+struct crypto_key *crypto_certificate_parse(struct str pem, struct crypto_certificate *about, char why[160])
+{
+    *about = (struct crypto_certificate){0};
+    say(why, "expected a certificate as PEM");
+    BIO *bio = pem.n > 0 && pem.n <= KEY_TEXT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+    X509 *x = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+    struct crypto_key *k = NULL;
+    if (x && serial_write(x, about->serial) && until_read(x, &about->until_ms)) k = crypto_public_key_parse(pem, why);
+    X509_free(x);
+    BIO_free(bio);
+    ERR_clear_error();
+    return k;
+}
+
+// --- Secrets
+
+static bool is_visible(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] >= 0x7f) return false;
+    return true;
+}
+
+static struct str without_space(struct str s)
+{
+    while (s.n > 0 && memchr(" \t\r\n", s.p[0], 4))
+        s = (struct str){s.p + 1, s.n - 1};
+    while (s.n > 0 && memchr(" \t\r\n", s.p[s.n - 1], 4))
+        s.n--;
+    return s;
+}
+
+bool crypto_secret_load(const char *path, char secret[CRYPTO_SECRET_MAX + 1], char why[160])
+{
+    struct buf text = {0};
+    bool ok = file_read(path, &text, why);
+    if (ok) {
+        struct str s = without_space(buf_view(&text));
+        ok = s.n > 0 && s.n <= CRYPTO_SECRET_MAX && is_visible(s);
+        if (ok) {
+            memcpy(secret, s.p, s.n);
+            secret[s.n] = 0;
+        } else {
+            (void)snprintf(why, 160, "expected one word of at most %d visible ASCII characters", CRYPTO_SECRET_MAX);
+        }
+    }
+    buf_wipe(&text);
+    return ok;
+}
+
+void crypto_wipe(void *p, size_t n)
+{
+    OPENSSL_cleanse(p, n);
+}
+
 bool crypto_same_pair(const struct crypto_key *a, const struct crypto_key *b)
 {
     bool same = EVP_PKEY_eq(a->pkey, b->pkey) == 1;
@@ -300,6 +387,33 @@ bool crypto_rsa2_verify(const struct crypto_key *k, struct str data, struct str 
                                data.n) == 1;
     EVP_MD_CTX_free(c);
     buf_free(&signature);
+    ERR_clear_error();
+    return ok;
+}
+
+// --- Sealed texts
+
+static bool gcm_open(EVP_CIPHER_CTX *c, const uint8_t *key, struct str nonce, struct str aad, struct str cipher,
+                     struct str tag, unsigned char *out)
+{
+    int n = 0, rest = 0;
+    return EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, (const unsigned char *)nonce.p) == 1 &&
+           (aad.n == 0 || EVP_DecryptUpdate(c, NULL, &n, (const unsigned char *)aad.p, (int)aad.n) == 1) &&
+           (cipher.n == 0 || EVP_DecryptUpdate(c, out, &n, (const unsigned char *)cipher.p, (int)cipher.n) == 1) &&
+           EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, CRYPTO_GCM_TAG, (void *)(uintptr_t)tag.p) == 1 &&
+           EVP_DecryptFinal_ex(c, out + cipher.n, &rest) == 1; // here the tag is compared
+}
+
+bool crypto_gcm_open(const uint8_t key[CRYPTO_GCM_KEY], struct str nonce, struct str aad, struct str sealed,
+                     struct buf *plain)
+{
+    if (nonce.n != CRYPTO_GCM_NONCE || sealed.n < CRYPTO_GCM_TAG || sealed.n > INT_MAX || aad.n > INT_MAX) return false;
+    struct str cipher = {sealed.p, sealed.n - CRYPTO_GCM_TAG}, tag = {sealed.p + cipher.n, CRYPTO_GCM_TAG};
+    EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+    bool ok = c && buf_reserve(plain, cipher.n + 1) &&
+              gcm_open(c, key, nonce, aad, cipher, tag, (unsigned char *)plain->p + plain->n);
+    if (ok) plain->n += cipher.n;
+    EVP_CIPHER_CTX_free(c);
     ERR_clear_error();
     return ok;
 }

@@ -21,12 +21,33 @@ struct crypto_key *crypto_public_key_parse(struct str text, char why[160]);
 // Whether both are halves of one pair (the commonest misconfiguration: one's own public key as the
 // provider's).
 bool crypto_same_pair(const struct crypto_key *a, const struct crypto_key *b);
+// What a certificate says beside its key.
+struct crypto_certificate {
+    char serial[65];  // hexadecimal, capitals, no zeros in front
+    int64_t until_ms; // not valid after
+};
+// The key of an X.509 certificate (PEM). No chain is looked at: that it is the right one is for the caller to know.
+struct crypto_key *crypto_certificate_parse(struct str pem, struct crypto_certificate *about, char why[160]);
 void crypto_key_free(struct crypto_key *k);
 
 // SHA256withRSA, PKCS#1 v1.5 ("RSA2"), base64 in and out. About 0.3 ms to sign with 2048 bits: never on the
 // engine.
 bool crypto_rsa2_sign(const struct crypto_key *k, struct str data, struct buf *base64_out);
 bool crypto_rsa2_verify(const struct crypto_key *k, struct str data, struct str base64);
+
+// AES-256-GCM: opens `sealed`, the ciphertext with its tag of 16 bytes behind it, and appends the plain text. False,
+// with nothing appended, when the tag does not prove all of it: key, nonce (12 bytes), `aad` and every byte.
+#define CRYPTO_GCM_KEY   32
+#define CRYPTO_GCM_NONCE 12
+#define CRYPTO_GCM_TAG   16
+bool crypto_gcm_open(const uint8_t key[CRYPTO_GCM_KEY], struct str nonce, struct str aad, struct str sealed,
+                     struct buf *plain);
+
+// A short secret that stands in a file as text, without the white space around it: 1..CRYPTO_SECRET_MAX visible
+// ASCII characters. False with a reason that never names it.
+#define CRYPTO_SECRET_MAX 128
+bool crypto_secret_load(const char *path, char secret[CRYPTO_SECRET_MAX + 1], char why[160]);
+void crypto_wipe(void *p, size_t n); // that the compiler does not leave out
 
 void crypto_sha256(struct str data, uint8_t out[32]);
 void crypto_hex(const uint8_t *p, size_t n, char *out); // 2n characters and NUL

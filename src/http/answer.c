@@ -54,16 +54,31 @@ const char *http_reason(int status)
     return "Unknown";
 }
 
-struct str http_header(const struct http_exchange *pub, const char *name)
+// How often a header came; `found` is the first.
+static unsigned header_find(const struct http_exchange *pub, const char *name, struct str *found)
 {
     const struct exchange *x = (const struct exchange *)pub;
     struct str wanted = str_of(name);
+    unsigned n = 0;
     for (unsigned i = 0; i < x->n_fields; i++) {
         const struct http_field *f = &x->fields[i];
-        if (f->name_n == wanted.n && http_same_name((struct str){x->text + f->name, f->name_n}, wanted))
-            return (struct str){x->text + f->value, f->value_n};
+        if (f->name_n != wanted.n || !http_same_name((struct str){x->text + f->name, f->name_n}, wanted)) continue;
+        if (n++ == 0) *found = (struct str){x->text + f->value, f->value_n};
     }
-    return (struct str){0};
+    return n;
+}
+
+struct str http_header(const struct http_exchange *x, const char *name)
+{
+    struct str found = {0};
+    (void)header_find(x, name, &found);
+    return found;
+}
+
+struct str http_header_single(const struct http_exchange *x, const char *name)
+{
+    struct str found = {0};
+    return header_find(x, name, &found) == 1 ? found : (struct str){0};
 }
 
 static bool unescape_into(struct buf *out, struct str s)

@@ -82,6 +82,8 @@ void http_timer_cancel(struct http_timer *t); // NULL allowed; on the worker's t
 // Header of a request by name, any case; an empty str when absent. A header that must be single and came twice was
 // refused before (Host, Content-Length, Content-Type, Authorization, Idempotency-Key).
 struct str http_header(const struct http_exchange *x, const char *name);
+// The same, but empty too when it came more than once: nobody could say which one was meant.
+struct str http_header_single(const struct http_exchange *x, const char *name);
 // Decoded value of a query parameter; false when absent or malformed. `out` keeps the text.
 bool http_query(struct str query, const char *name, struct buf *out);
 

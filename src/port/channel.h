@@ -37,8 +37,8 @@ struct notice {
 };
 
 struct notice_in {
-    struct str body; // raw, as received
-    struct str (*header)(void *ctx, const char *name);
+    struct str body;                                   // raw, as received
+    struct str (*header)(void *ctx, const char *name); // empty when absent, or there more than once
     void *header_ctx;
 };
 

@@ -397,7 +397,7 @@ static void route_v1(struct route *rt)
 
 static struct str notice_header(void *x, const char *name)
 {
-    return http_header(x, name);
+    return http_header_single(x, name);
 }
 
 static void route_notify(struct route *rt)

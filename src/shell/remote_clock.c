@@ -55,10 +55,10 @@ static bool is_loopback(const char *url)
 
 struct remote_clock *remote_clock_open(const char *gateway, const _Atomic bool *stops)
 {
-    const char *path = is_loopback(gateway) ? strchr(gateway + 7, '/') : NULL;
-    struct remote_clock *r = path ? calloc(1, sizeof *r) : NULL;
+    struct remote_clock *r = is_loopback(gateway) ? calloc(1, sizeof *r) : NULL;
     if (!r) return NULL;
-    (void)snprintf(r->url, sizeof r->url, "%.*s/dev/clock", (int)(path - gateway), gateway);
+    size_t n = 7 + strcspn(gateway + 7, "/");
+    (void)snprintf(r->url, sizeof r->url, "%.*s/dev/clock", (int)n, gateway);
     r->stops = stops;
     r->curl = curl_easy_init();
     r->json = curl_slist_append(NULL, "Content-Type: application/json");

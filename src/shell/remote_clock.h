@@ -8,9 +8,9 @@
 
 struct remote_clock;
 
-// Of the server that serves `gateway` ("http://127.0.0.1:8081/gateway.do"). NULL when that is not plain http on a
-// loopback address, or nobody there has a test clock: then there is none to move. One thread may use it.
-// A call that is under way ends at once when *stops becomes true.
+// Of the server that serves `gateway` ("http://127.0.0.1:8081/gateway.do" or, of WeChat Pay, "http://127.0.0.1:8081").
+// NULL when that is not plain http on a loopback address, or nobody there has a test clock: then there is none to move.
+// One thread may use it. A call that is under way ends at once when *stops becomes true.
 struct remote_clock *remote_clock_open(const char *gateway, const _Atomic bool *stops);
 void remote_clock_free(struct remote_clock *r); // NULL allowed
 

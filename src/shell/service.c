@@ -4,6 +4,7 @@
 #include "broker/embedded.h"
 #include "broker/rocketmq.h"
 #include "channel/alipay.h"
+#include "channel/wechatpay.h"
 #include "sandbox/sandbox.h"
 #include "shell/shell.h"
 #include "store/sqlite.h"
@@ -112,6 +113,38 @@ static bool default_key(struct service *s, const char *key, const char *fmt, ...
     return config_set_default(s->config, key, value, s->why);
 }
 
+static bool default_alipay(struct service *s, const char *keys)
+{
+    const struct sandbox_identity *id = sandbox_identity(s->sandbox);
+    return default_key(s, "alipay.gateway", "http://127.0.0.1:%u/gateway.do", sandbox_port(s->sandbox)) &&
+           default_key(s, "alipay.app_id", "%s", id->app_id) &&
+           default_key(s, "alipay.seller_id", "%s", id->seller_id) &&
+           default_key(s, "alipay.private_key_file", "%s/app_private_key.pem", keys) &&
+           default_key(s, "alipay.alipay_public_key_file", "%s/alipay_public_key.pem", keys);
+}
+
+// Payment inside WeChat only where the key directory has the application's secret.
+static bool default_oauth(struct service *s, const char *keys)
+{
+    char secret[PATH_MAX + 16];
+    (void)snprintf(secret, sizeof secret, "%s/app_secret", keys);
+    if (access(secret, R_OK) != 0) return true;
+    return default_key(s, "wechatpay.oauth_url", "http://127.0.0.1:%u", sandbox_port(s->sandbox)) &&
+           default_key(s, "wechatpay.app_secret_file", "%s", secret);
+}
+
+static bool default_wechatpay(struct service *s, const char *keys)
+{
+    const struct sandbox_identity *id = sandbox_identity(s->sandbox);
+    return default_key(s, "wechatpay.base_url", "http://127.0.0.1:%u", sandbox_port(s->sandbox)) &&
+           default_key(s, "wechatpay.mchid", "%s", id->mchid) && default_key(s, "wechatpay.appid", "%s", id->appid) &&
+           default_key(s, "wechatpay.serial", "%s", id->merchant_serial) &&
+           default_key(s, "wechatpay.private_key_file", "%s/merchant_private_key.pem", keys) &&
+           default_key(s, "wechatpay.apiv3_key_file", "%s/apiv3_key", keys) &&
+           default_key(s, "wechatpay.platform_key_file", "%s/platform_public_key.pem", keys) &&
+           default_key(s, "wechatpay.platform_key_id", "%s", id->platform_key_id) && default_oauth(s, keys);
+}
+
 static bool open_sandbox(struct service *s)
 {
     char keys[PATH_MAX], data[PATH_MAX], why[200];
@@ -126,12 +159,7 @@ static bool open_sandbox(struct service *s)
                                 .owns_clock = false};
     s->sandbox = sandbox_open(&o, why);
     if (!s->sandbox) return fail(s, "sandbox: %s", why);
-    const struct sandbox_identity *id = sandbox_identity(s->sandbox);
-    return default_key(s, "alipay.gateway", "http://127.0.0.1:%u/gateway.do", sandbox_port(s->sandbox)) &&
-           default_key(s, "alipay.app_id", "%s", id->app_id) &&
-           default_key(s, "alipay.seller_id", "%s", id->seller_id) &&
-           default_key(s, "alipay.private_key_file", "%s/app_private_key.pem", keys) &&
-           default_key(s, "alipay.alipay_public_key_file", "%s/alipay_public_key.pem", keys);
+    return default_alipay(s, keys) && default_wechatpay(s, keys);
 }
 
 static bool open_dev(struct service *s)
@@ -159,6 +187,7 @@ static bool open_test_clock(struct service *s)
     s->shell.test_clock = test_clock_new(&s->shell, path, why);
     if (!s->shell.test_clock) return fail(s, "%s", why);
     if (config_has_alipay(s->config)) test_clock_follow(s->shell.test_clock, s->config->alipay.gateway);
+    if (config_has_wechatpay(s->config)) test_clock_follow(s->shell.test_clock, s->config->wechatpay.base_url);
     return true;
 }
 
@@ -252,15 +281,10 @@ static void post_answer(void *ctx, const struct answer *a)
     engine_post_answer(s->shell.engine, a);
 }
 
-static bool open_channels(struct service *s)
+static bool open_alipay(struct service *s, const struct answer_sink *sink)
 {
-    char why[200];
-    struct caller_options co = {
-        .signers = 2, .max_calls = CALLS_MAX, .max_in_flight = CALLS_IN_FLIGHT, .deadline_ms = CALL_DEADLINE_MS};
-    s->caller = caller_open(&co, why);
-    if (!s->caller) return fail(s, "%s", why);
+    char why[200], notify_url[320];
     if (!config_has_alipay(s->config)) return true;
-    char notify_url[320];
     (void)snprintf(notify_url, sizeof notify_url, "%s/notify/alipay", s->shell.public_url);
     struct alipay_options ao = {
         .gateway = s->config->alipay.gateway,
@@ -270,9 +294,42 @@ static bool open_channels(struct service *s)
         .seller_id = s->config->alipay.seller_id,
         .notify_url = notify_url,
     };
-    struct answer_sink sink = {post_answer, s};
-    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->caller, &sink, s->shell.secret, why);
+    struct answer_sink copy = *sink;
+    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->caller, &copy, s->shell.secret, why);
     return s->shell.channels[CHANNEL_ALIPAY] || fail(s, "%s", why);
+}
+
+static bool open_wechatpay(struct service *s, const struct answer_sink *sink)
+{
+    char why[200], notify_url[320];
+    if (!config_has_wechatpay(s->config)) return true;
+    (void)snprintf(notify_url, sizeof notify_url, "%s/notify/wechatpay", s->shell.public_url);
+    struct wechatpay_options wo = {
+        .base_url = s->config->wechatpay.base_url,
+        .mchid = s->config->wechatpay.mchid,
+        .appid = s->config->wechatpay.appid,
+        .serial = s->config->wechatpay.serial,
+        .private_key_file = s->config->wechatpay.private_key_file,
+        .platform_key_file = s->config->wechatpay.platform_key_file,
+        .platform_key_id = s->config->wechatpay.platform_key_id,
+        .apiv3_key_file = s->config->wechatpay.apiv3_key_file,
+        .oauth_url = s->config->wechatpay.oauth_url,
+        .app_secret_file = s->config->wechatpay.app_secret_file,
+        .notify_url = notify_url,
+    };
+    s->shell.channels[CHANNEL_WECHATPAY] = wechatpay_open(&wo, s->caller, sink, s->shell.secret, why);
+    return s->shell.channels[CHANNEL_WECHATPAY] || fail(s, "%s", why);
+}
+
+static bool open_channels(struct service *s)
+{
+    char why[200];
+    struct caller_options co = {
+        .signers = 2, .max_calls = CALLS_MAX, .max_in_flight = CALLS_IN_FLIGHT, .deadline_ms = CALL_DEADLINE_MS};
+    struct answer_sink sink = {post_answer, s};
+    s->caller = caller_open(&co, why);
+    if (!s->caller) return fail(s, "%s", why);
+    return open_alipay(s, &sink) && open_wechatpay(s, &sink);
 }
 
 static void post_news(void *ctx, const struct broker_news *n)

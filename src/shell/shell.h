@@ -146,7 +146,8 @@ void feed_engine_events(void *shell, uint64_t last_event_key); // engine's threa
 
 // --- testclock.c
 struct test_clock *test_clock_new(struct shell *s, const char *offset_path, char why[200]);
-// A sandbox in another process, which serves this gateway address: its clock moves along. Before any request.
+// A sandbox in another process, which serves this gateway address: its clock moves along. Before any request. The first
+// that has a clock is followed; both providers' gateways are one sandbox.
 void test_clock_follow(struct test_clock *t, const char *gateway);
 void test_clock_stop(struct test_clock *t); // a move that is under way ends unsettled, soon; NULL allowed
 void test_clock_free(struct test_clock *t);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 // Two pairs for all tests: making one takes a tenth of a second.
@@ -537,6 +538,181 @@ static void equality_is_of_all_bytes(void **state)
     assert_true(crypto_equal(NULL, NULL, 0));
 }
 
+// --- Sealed texts: the AES-256 test cases 13, 14 and 16 of McGrew and Viega's "The Galois/Counter Mode of Operation"
+
+struct sealed {
+    const char *key, *nonce, *aad, *plain, *cipher, *tag; // hexadecimal
+};
+static const struct sealed SEALED[] = {
+    {"0000000000000000000000000000000000000000000000000000000000000000", "000000000000000000000000", "", "", "",
+     "530f8afbc74536b9a963b4f1c4cb738b"},
+    {"0000000000000000000000000000000000000000000000000000000000000000", "000000000000000000000000", "",
+     "00000000000000000000000000000000", "cea7403d4d606b6e074ec5d3baf39d18", "d0d1c8a799996bf0265b98b5d48ab919"},
+    {"feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
+     "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657b"
+     "a63"
+     "7b39",
+     "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0ab"
+     "cc9"
+     "f662",
+     "76fc6ece0f4e1768cddf8853bb2d551b"},
+};
+
+static void unhex(const char *hex, struct buf *out)
+{
+    for (; hex[0] && hex[1]; hex += 2) {
+        unsigned byte;
+        assert_int_equal(sscanf(hex, "%2x", &byte), 1);
+        buf_char(out, (char)byte);
+    }
+}
+
+struct opened {
+    struct buf key, nonce, aad, plain, sealed;
+};
+
+static struct opened opened_make(const struct sealed *v)
+{
+    struct opened o = {0};
+    unhex(v->key, &o.key);
+    unhex(v->nonce, &o.nonce);
+    unhex(v->aad, &o.aad);
+    unhex(v->plain, &o.plain);
+    unhex(v->cipher, &o.sealed);
+    unhex(v->tag, &o.sealed);
+    return o;
+}
+
+static void opened_free(struct opened *o)
+{
+    buf_free(&o->key);
+    buf_free(&o->nonce);
+    buf_free(&o->aad);
+    buf_free(&o->plain);
+    buf_free(&o->sealed);
+}
+
+static bool gcm(const struct opened *o, struct buf *out)
+{
+    return crypto_gcm_open((const uint8_t *)o->key.p, buf_view(&o->nonce), buf_view(&o->aad), buf_view(&o->sealed),
+                           out);
+}
+
+static void sealed_texts_open_as_published(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof SEALED / sizeof SEALED[0]; i++) {
+        struct opened o = opened_make(&SEALED[i]);
+        struct buf out = {0};
+        buf_z(&out, "before:");
+        assert_true(gcm(&o, &out));
+        assert_int_equal(out.n, 7 + o.plain.n);
+        if (o.plain.n > 0) assert_memory_equal(out.p + 7, o.plain.p, o.plain.n);
+        buf_free(&out);
+        opened_free(&o);
+    }
+}
+
+// Each bit of each part, the tag's among them.
+static void any_bit_changed_keeps_a_sealed_text_shut(void **state)
+{
+    (void)state;
+    struct opened o = opened_make(&SEALED[2]);
+    struct buf *const parts[] = {&o.key, &o.nonce, &o.aad, &o.sealed};
+    for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++) {
+        for (size_t bit = 0; bit < parts[k]->n * 8; bit++) {
+            struct buf out = {0};
+            parts[k]->p[bit / 8] ^= (char)(1 << bit % 8);
+            assert_false(gcm(&o, &out));
+            assert_int_equal(out.n, 0);
+            parts[k]->p[bit / 8] ^= (char)(1 << bit % 8);
+            buf_free(&out);
+        }
+    }
+    struct buf out = {0};
+    assert_true(gcm(&o, &out));
+    buf_free(&out);
+    opened_free(&o);
+}
+
+static void sealed_texts_of_another_length_stay_shut(void **state)
+{
+    (void)state;
+    struct opened o = opened_make(&SEALED[2]);
+    struct buf out = {0};
+    size_t whole = o.sealed.n;
+    for (o.sealed.n = 0; o.sealed.n < whole; o.sealed.n++)
+        assert_false(gcm(&o, &out));
+    o.nonce.n--;
+    assert_false(gcm(&o, &out));
+    o.nonce.n++;
+    o.aad.n--;
+    assert_false(gcm(&o, &out));
+    buf_free(&out);
+    opened_free(&o);
+}
+
+static void a_certificate_tells_its_serial_and_end(void **state)
+{
+    (void)state;
+    struct crypto_certificate about;
+    struct buf pem = {0};
+    static const char openssl[] = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=x "
+                                  "-set_serial 0x0A5000000000000000000000000000000000beef -days 1 2>/dev/null";
+    FILE *f = popen(openssl, "r");
+    assert_non_null(f);
+    for (int c; (c = fgetc(f)) != EOF;)
+        buf_char(&pem, (char)c);
+    assert_int_equal(pclose(f), 0);
+    struct crypto_key *k = crypto_certificate_parse(buf_view(&pem), &about, why);
+    assert_non_null(k);
+    assert_string_equal(about.serial, "A5000000000000000000000000000000000BEEF");
+    int64_t left_ms = about.until_ms - (int64_t)time(NULL) * 1000;
+    assert_true(left_ms > 86300 * INT64_C(1000) && left_ms < 86500 * INT64_C(1000));
+    crypto_key_free(k);
+    assert_null(crypto_certificate_parse(buf_view(&mine.spki), &about, why));
+    assert_string_equal(about.serial, "");
+    assert_null(crypto_certificate_parse((struct str){NULL, 0}, &about, why));
+    buf_free(&pem);
+}
+
+// --- Secrets
+
+static bool secret_of(const char *text, size_t n, char secret[CRYPTO_SECRET_MAX + 1])
+{
+    char path[] = "/tmp/till-secret-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, n), n);
+    close(fd);
+    bool ok = crypto_secret_load(path, secret, why);
+    unlink(path);
+    return ok;
+}
+
+static void a_secret_is_one_word_of_a_file(void **state)
+{
+    (void)state;
+    char secret[CRYPTO_SECRET_MAX + 1], long_text[CRYPTO_SECRET_MAX + 1];
+    assert_true(secret_of("  s3cret!\r\n", 11, secret));
+    assert_string_equal(secret, "s3cret!");
+    memset(long_text, 'x', sizeof long_text);
+    assert_true(secret_of(long_text, CRYPTO_SECRET_MAX, secret));
+    assert_int_equal(strlen(secret), CRYPTO_SECRET_MAX);
+    assert_false(secret_of(long_text, CRYPTO_SECRET_MAX + 1, secret));
+    assert_non_null(strstr(why, "at most 128 visible ASCII characters"));
+    assert_false(secret_of("", 0, secret));
+    assert_false(secret_of(" \n", 2, secret));
+    assert_false(secret_of("two words", 9, secret));
+    assert_false(secret_of("a\0b", 3, secret));
+    assert_false(crypto_secret_load("/nowhere/secret", secret, why));
+    assert_non_null(strstr(why, "cannot be opened"));
+    crypto_wipe(secret, sizeof secret);
+    for (size_t i = 0; i < sizeof secret; i++)
+        assert_int_equal(secret[i], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,6 +734,11 @@ int main(void)
         cmocka_unit_test(base64_gives_the_published_values_both_ways),
         cmocka_unit_test(base64_round_trips_at_every_length),
         cmocka_unit_test(base64_that_is_not_canonical_is_refused),
+        cmocka_unit_test(sealed_texts_open_as_published),
+        cmocka_unit_test(any_bit_changed_keeps_a_sealed_text_shut),
+        cmocka_unit_test(sealed_texts_of_another_length_stay_shut),
+        cmocka_unit_test(a_certificate_tells_its_serial_and_end),
+        cmocka_unit_test(a_secret_is_one_word_of_a_file),
         cmocka_unit_test(random_bytes_differ),
         cmocka_unit_test(equality_is_of_all_bytes),
     };

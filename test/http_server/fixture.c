@@ -38,6 +38,10 @@ static void handle_request(void *ctx, struct http_exchange *x)
         char name[64] = {0};
         memcpy(name, x->query.p, x->query.n < 63 ? x->query.n : 63);
         http_respond(x, 200, NULL, NULL, http_header(x, name));
+    } else if (str_eq(x->path, STR("/single"))) {
+        char name[64] = {0};
+        memcpy(name, x->query.p, x->query.n < 63 ? x->query.n : 63);
+        http_respond(x, 200, NULL, NULL, http_header_single(x, name));
     } else if (str_eq(x->path, STR("/now"))) {
         http_respond(x, 200, NULL, NULL, x->target);
     } else {

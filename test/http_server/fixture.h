@@ -4,7 +4,7 @@
 //
 //   /now answers at once with the target   /echo with the body     /hold waits until a test lets it go
 //   /big answers 1 MiB                     /none answers 204       /last says that the connection ends
-//   /head?name answers the header's value  /stream begins a stream and holds it
+//   /head?name answers the header's value, /single?name likewise  /stream begins a stream and holds it
 #ifndef TILL_TEST_HTTP_FIXTURE_H
 #define TILL_TEST_HTTP_FIXTURE_H
 
