@@ -34,6 +34,28 @@
     el('mark').hidden = true;
   }
 
+  // On the buyer's own phone there is nothing to scan the code with: he is sent to his wallet's cashier. Inside WeChat
+  // other addresses are refused, so there the code stays.
+  const is_phone = /Mobile|Android/.test(navigator.userAgent) && !/MicroMessenger/.test(navigator.userAgent);
+
+  function show_wallets(s) {
+    const offered = is_phone && s.state === 'awaiting_payment' ? s.wallets : [];
+    el('wallets').hidden = offered.length === 0;
+    for (const b of el('wallets').children) b.hidden = offered.indexOf(b.dataset.wallet) < 0;
+  }
+
+  async function go_to_cashier(event) {
+    const button = event.currentTarget;
+    button.disabled = true;
+    try {
+      const answer = await T.call('POST', '/pay/' + encodeURIComponent(order) + '/open', {channel: button.dataset.wallet});
+      location.assign(answer.url);
+    } catch (p) {
+      show_problem(p);
+    }
+    button.disabled = false;
+  }
+
   function show_text(words, more) {
     say(el('say'), words[0], words[1]);
     el('more').hidden = !more;
@@ -67,6 +89,7 @@
     if (s.has_code) show_code(is_new || !had_code);
     else show_mark(s.state);
     show_words(s);
+    show_wallets(s);
     tick();
   }
 
@@ -107,6 +130,7 @@
     setTimeout(function () { el('paid').disabled = false; }, 3000);
   });
 
+  for (const b of el('wallets').children) b.addEventListener('click', go_to_cashier);
   el('order').textContent = order;
   const followed = T.follow(order, show, show_problem);
   setInterval(tick, 250);

@@ -210,7 +210,8 @@ static bool payment_serves(const struct run *r, const struct payment *p)
 {
     const struct event *e = r->e;
     if (!payment_is_wanted(p) || p->channel != e->pay.channel || p->product != e->pay.product) return false;
-    if (p->product != PRODUCT_WAP) return str_eq(p->payer, e->pay.payer);
+    if (p->product == PRODUCT_JSAPI) return str_eq(p->payer, e->pay.payer);
+    if (p->product == PRODUCT_QR) return true;
     int64_t max_ms = CHANNEL[p->channel].address_max_ms;
     return max_ms == 0 || r->now_ms - p->created_ms < max_ms;
 }

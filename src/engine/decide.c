@@ -529,7 +529,7 @@ static void decide_pay(struct engine *e, struct item *it)
 {
     struct request *r = it->request;
     if (!e->o.channels[r->pay.channel]) {
-        problem(it, 422, "channel_off", "this payment channel is not configured");
+        problem(it, 422, "channel_unavailable", "this channel is not configured here");
         return;
     }
     if (!str_eq(it->text.currency, STR("CNY"))) {

@@ -84,6 +84,9 @@ void http_timer_cancel(struct http_timer *t); // NULL allowed; on the worker's t
 struct str http_header(const struct http_exchange *x, const char *name);
 // The same, but empty too when it came more than once: nobody could say which one was meant.
 struct str http_header_single(const struct http_exchange *x, const char *name);
+// The client's address as text, without its port; of a proxy, when there is one before us. "" when it is not known.
+#define HTTP_PEER_SIZE 46
+void http_peer(const struct http_exchange *x, char out[HTTP_PEER_SIZE]);
 // Decoded value of a query parameter; false when absent or malformed. `out` keeps the text.
 bool http_query(struct str query, const char *name, struct buf *out);
 

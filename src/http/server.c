@@ -89,6 +89,15 @@ static int bind_socket(const struct addrinfo *a, bool shared)
     return -1;
 }
 
+void http_peer(const struct http_exchange *x, char out[HTTP_PEER_SIZE])
+{
+    struct sockaddr_storage a;
+    socklen_t n = sizeof a;
+    out[0] = 0;
+    if (getpeername(((const struct exchange *)x)->conn->fd, (struct sockaddr *)&a, &n) < 0) return;
+    if (getnameinfo((struct sockaddr *)&a, n, out, HTTP_PEER_SIZE, NULL, 0, NI_NUMERICHOST) != 0) out[0] = 0;
+}
+
 static unsigned port_of(int fd)
 {
     struct sockaddr_storage a;

@@ -213,6 +213,8 @@ struct reader_ops {
                      struct arena *a); // oldest first, states and traces merged; the newest `max`
     bool (*refunds)(struct reader *r, uint64_t order_key, uint64_t before_key, struct refund *out, unsigned max,
                     unsigned *n, struct arena *a); // newest first
+    bool (*payments)(struct reader *r, uint64_t order_key, struct payment *out, unsigned max, unsigned *n,
+                     struct arena *a); // oldest first
     bool (*events)(struct reader *r, uint64_t after_key, struct event_row *out, unsigned max, unsigned *n,
                    struct arena *a); // oldest first
     bool (*messages)(struct reader *r, enum topic topic, uint64_t after_key, struct message_row *out, unsigned max,

@@ -22,7 +22,7 @@ void api_respond_json(struct http_exchange *x, int status, const struct buf *b)
 
 // --- To the engine
 
-static struct api_request *request_new(struct worker *w, struct http_exchange *x, enum request_kind kind)
+struct api_request *api_request_new(struct worker *w, struct http_exchange *x, enum request_kind kind)
 {
     struct api_request *q = NULL;
     if (engine_backlog(w->shell->engine) < BACKLOG_MAX) q = calloc(1, sizeof *q);
@@ -38,14 +38,14 @@ static struct api_request *request_new(struct worker *w, struct http_exchange *x
     return q;
 }
 
-static void request_free(struct api_request *q)
+void api_request_free(struct api_request *q)
 {
     buf_free(&q->r.reply.body);
     arena_free(&q->arena);
     free(q);
 }
 
-static void request_send(struct api_request *q)
+void api_request_send(struct api_request *q)
 {
     struct worker *w = q->worker;
     q->x->user = q;
@@ -107,7 +107,9 @@ static void reply_write(struct api_request *q)
     const struct reply *reply = &q->r.reply;
     if (q->r.kind == REQUEST_NOTICE)
         reply_notice(q);
-    else if (q->is_buyers)
+    else if (cashier_reply(q))
+        return;
+    else if (q->answered_as == AS_PAY_STATE)
         read_pay_state(q->worker, q->x, q->r.order_key);
     else if (reply->code)
         reply_problem_out(q);
@@ -124,7 +126,7 @@ static void deliver(void *arg)
     while (q) {
         struct api_request *next = q->next_answered;
         if (q->x) reply_write(q);
-        request_free(q);
+        api_request_free(q);
         q = next;
     }
 }
@@ -150,7 +152,7 @@ void api_forget(struct shell *s)
         while (s->workers[i].answered) {
             struct api_request *q = s->workers[i].answered;
             s->workers[i].answered = q->next_answered;
-            request_free(q);
+            api_request_free(q);
         }
     }
 }
@@ -269,9 +271,9 @@ static bool name_of(struct route *rt, struct str s, const char *code)
 static void send_if(bool parsed, struct api_request *q)
 {
     if (parsed)
-        request_send(q);
+        api_request_send(q);
     else
-        request_free(q);
+        api_request_free(q);
 }
 
 static void route_sku(struct route *rt)
@@ -288,7 +290,7 @@ static void route_sku(struct route *rt)
         return wrong_method(x, is_stock ? "POST" : "GET, HEAD, PUT");
     if (!may(rt, is_get(x) ? SCOPE_READ : SCOPE_ADMIN) || !name_of(rt, rt->seg[2], "invalid_sku")) return;
     if (is_get(x)) return read_sku(rt->w, x, rt->seg[2]);
-    struct api_request *q = request_new(rt->w, x, is_stock ? REQUEST_STOCK_ADD : REQUEST_SKU_PUT);
+    struct api_request *q = api_request_new(rt->w, x, is_stock ? REQUEST_STOCK_ADD : REQUEST_SKU_PUT);
     if (!q) return;
     if (is_stock)
         send_if(idem_read(rt, q) && parse_stock_add(x, rt->seg[2], q), q);
@@ -306,11 +308,11 @@ static void route_cart(struct route *rt)
     if (!may(rt, is_get(x) ? SCOPE_READ : SCOPE_ORDER) || !name_of(rt, rt->seg[2], "invalid_cart")) return;
     if (is_item && !name_of(rt, rt->seg[4], "invalid_sku")) return;
     if (is_get(x)) return read_cart(rt->w, x, rt->seg[2]);
-    struct api_request *q = request_new(rt->w, x, is_item ? REQUEST_CART_PUT : REQUEST_CART_CLEAR);
+    struct api_request *q = api_request_new(rt->w, x, is_item ? REQUEST_CART_PUT : REQUEST_CART_CLEAR);
     if (!q) return;
     if (is_item) return send_if(parse_cart_put(x, rt->seg[2], rt->seg[4], q), q);
     q->r.cart.cart = arena_copy(&q->arena, rt->seg[2]);
-    request_send(q);
+    api_request_send(q);
 }
 
 static void route_orders(struct route *rt)
@@ -322,7 +324,7 @@ static void route_orders(struct route *rt)
     }
     if (x->method != HTTP_POST) return wrong_method(x, "GET, HEAD, POST");
     if (!may(rt, SCOPE_ORDER)) return;
-    struct api_request *q = request_new(rt->w, x, REQUEST_PLACE);
+    struct api_request *q = api_request_new(rt->w, x, REQUEST_PLACE);
     if (q) send_if(idem_read(rt, q) && parse_place(rt->w, x, q), q);
 }
 
@@ -332,31 +334,53 @@ static void route_order_read(struct route *rt, uint64_t key)
     if (rt->n == 3) return read_order(w, rt->x, key);
     if (is(rt, 3, "timeline")) return read_timeline(w, rt->x, key);
     if (is(rt, 3, "refunds")) return read_refunds(w, rt->x, key);
+    if (is(rt, 3, "payments")) return read_payments(w, rt->x, key);
     read_qr(w, rt->x, key, is(rt, 3, "qr.png"));
+}
+
+static bool parse_order_write(struct route *rt, struct api_request *q)
+{
+    switch ((int)q->r.kind) {
+    case REQUEST_CANCEL: return parse_cancel(rt->x, q);
+    case REQUEST_REFUND: return parse_refund(rt->x, q);
+    case REQUEST_PAY: return parse_pay(rt->w, rt->x, q);
+    case REQUEST_RESOLVE: return parse_resolve(rt->x, q);
+    default: return parse_empty(rt->x);
+    }
 }
 
 static void route_order_write(struct route *rt, uint64_t key)
 {
-    struct http_exchange *x = rt->x;
-    bool cancels = is(rt, 3, "cancel"), refunds = is(rt, 3, "refunds");
-    struct api_request *q = request_new(rt->w, x, cancels ? REQUEST_CANCEL : refunds ? REQUEST_REFUND : REQUEST_CHECK);
+    enum request_kind kind = rt->n == 6              ? REQUEST_RESOLVE
+                             : is(rt, 3, "cancel")   ? REQUEST_CANCEL
+                             : is(rt, 3, "refunds")  ? REQUEST_REFUND
+                             : is(rt, 3, "payments") ? REQUEST_PAY
+                                                     : REQUEST_CHECK;
+    struct api_request *q = api_request_new(rt->w, rt->x, kind);
     if (!q) return;
     q->r.order_key = key;
-    bool parsed = idem_read(rt, q) && (cancels ? parse_cancel(x, q) : refunds ? parse_refund(x, q) : parse_empty(x));
-    send_if(parsed, q);
+    if (kind == REQUEST_RESOLVE && !id_parse(rt->w->shell->secret, "pay_", rt->seg[4], &q->r.resolve.payment_key)) {
+        http_problem(rt->x, 404, "unknown_payment", "there is no such payment", NULL);
+        api_request_free(q);
+        return;
+    }
+    send_if(idem_read(rt, q) && parse_order_write(rt, q), q);
 }
 
 static void route_order(struct route *rt)
 {
     struct http_exchange *x = rt->x;
-    bool reads =
-        rt->n == 3 || is(rt, 3, "timeline") || is(rt, 3, "refunds") || is(rt, 3, "qr.png") || is(rt, 3, "qr.svg");
-    bool writes = is(rt, 3, "cancel") || is(rt, 3, "check") || is(rt, 3, "refunds");
-    if (rt->n > 4 || (!reads && !writes)) return not_found(x);
+    bool moves_money = is(rt, 3, "refunds") || rt->n == 6;
+    bool reads = rt->n == 3 || (rt->n == 4 && (is(rt, 3, "timeline") || is(rt, 3, "refunds") || is(rt, 3, "payments") ||
+                                               is(rt, 3, "qr.png") || is(rt, 3, "qr.svg")));
+    bool writes =
+        (rt->n == 4 && (is(rt, 3, "cancel") || is(rt, 3, "check") || is(rt, 3, "refunds") || is(rt, 3, "payments"))) ||
+        (rt->n == 6 && is(rt, 3, "payments") && is(rt, 5, "resolve"));
+    if (!reads && !writes) return not_found(x);
     if (!(reads && is_get(x)) && !(writes && x->method == HTTP_POST))
         return wrong_method(x, !reads ? "POST" : !writes ? "GET, HEAD" : "GET, HEAD, POST");
     uint64_t key;
-    if (!may(rt, is_get(x) ? SCOPE_READ : is(rt, 3, "refunds") ? SCOPE_REFUND : SCOPE_ORDER)) return;
+    if (!may(rt, is_get(x) ? SCOPE_READ : moves_money ? SCOPE_REFUND : SCOPE_ORDER)) return;
     if (!order_of(rt, rt->seg[2], &key)) return;
     if (is_get(x))
         route_order_read(rt, key);
@@ -409,15 +433,15 @@ static void route_notify(struct route *rt)
         if (rt->n == 2 && is(rt, 1, channel_name((enum channel_id)c))) ch = s->channels[c];
     if (!ch) return not_found(x);
     if (x->method != HTTP_POST) return wrong_method(x, "POST");
-    struct api_request *q = request_new(rt->w, x, REQUEST_NOTICE);
+    struct api_request *q = api_request_new(rt->w, x, REQUEST_NOTICE);
     if (!q) return;
     struct notice_in in = {.body = x->body, .header = notice_header, .header_ctx = x};
     q->r.notice.channel = ch->ops->id;
     q->r.notice.verdict = ch->ops->judge(ch, &in, &q->r.notice.notice);
-    if (q->r.notice.verdict == NOTICE_GOOD || q->r.notice.verdict == NOTICE_STRANGE) return request_send(q);
+    if (q->r.notice.verdict == NOTICE_GOOD || q->r.notice.verdict == NOTICE_STRANGE) return api_request_send(q);
     atomic_fetch_add_explicit(&s->refused_notices[q->r.notice.verdict], 1, memory_order_relaxed);
     http_respond(x, ch->ops->fail_status, ch->ops->reply_type, NULL, str_of(ch->ops->fail_body));
-    request_free(q);
+    api_request_free(q);
 }
 
 // --- The payment page, without a key: shows only what the buyer may see
@@ -434,25 +458,31 @@ static bool pay_check_may_ask(struct shell *s, uint64_t key)
 static void pay_check(struct route *rt, uint64_t key)
 {
     if (!pay_check_may_ask(rt->w->shell, key)) return read_pay_state(rt->w, rt->x, key);
-    struct api_request *q = request_new(rt->w, rt->x, REQUEST_CHECK);
+    struct api_request *q = api_request_new(rt->w, rt->x, REQUEST_CHECK);
     if (!q) return;
     q->r.order_key = key;
-    q->is_buyers = true;
-    request_send(q);
+    q->answered_as = AS_PAY_STATE;
+    api_request_send(q);
 }
 
 static void route_pay(struct route *rt)
 {
     uint64_t key;
     if (rt->n < 2 || rt->n > 3) return not_found(rt->x);
-    if (is(rt, 2, "check")) {
+    bool checks = is(rt, 2, "check"), opens = is(rt, 2, "open");
+    if (checks || opens) {
         if (rt->x->method != HTTP_POST) return wrong_method(rt->x, "POST");
-        if (order_of(rt, rt->seg[1], &key)) pay_check(rt, key);
-        return;
+        if (!order_of(rt, rt->seg[1], &key)) return;
+        return checks ? pay_check(rt, key) : cashier_open(rt->w, rt->x, key);
     }
     if (!is_get(rt->x)) return wrong_method(rt->x, "GET, HEAD");
-    if (rt->n == 2) return page_pay(rt->w, rt->x); // also for an order that is none: the page says so
+    if (rt->n == 2) { // the page also for an order that is none: it says so
+        bool is_order = id_parse(rt->w->shell->secret, "ord_", rt->seg[1], &key);
+        if (!is_order || !cashier_serve(rt->w, rt->x, key)) page_pay(rt->w, rt->x);
+        return;
+    }
     if (!order_of(rt, rt->seg[1], &key)) return;
+    if (is(rt, 2, "wechat")) return cashier_wechat(rt->w, rt->x, key);
     if (is(rt, 2, "qr.svg")) return read_qr(rt->w, rt->x, key, false);
     if (is(rt, 2, "state")) return read_pay_state(rt->w, rt->x, key);
     if (is(rt, 2, "events")) return feed_pay_stream(rt->w, rt->x, key);

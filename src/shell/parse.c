@@ -269,6 +269,53 @@ bool parse_refund(struct http_exchange *x, struct api_request *q)
     return body_close(&b, x, &q->arena);
 }
 
+// A channel by name; "any" is none that could be asked.
+static void channel_in(const struct json_in *in, enum channel_id *channel)
+{
+    unsigned c = CHANNEL_ANY;
+    if (!word_in(in, "channel", channel_word, CHANNEL_ANY + 1, N_CHANNELS, &c) && !in->fault->code)
+        json_in_fail(in, "channel", "missing_field", "which channel");
+    *channel = (enum channel_id)c;
+}
+
+bool parse_open(struct http_exchange *x, enum channel_id *channel)
+{
+    static const char *const known[] = {"channel", NULL};
+    struct body b;
+    if (!body_open(&b, x, false)) return false;
+    json_in_only(&b.in, known);
+    channel_in(&b.in, channel);
+    return body_close(&b, x, NULL);
+}
+
+bool parse_pay(struct worker *w, struct http_exchange *x, struct api_request *q)
+{
+    if (!parse_open(x, &q->r.pay.channel)) return false;
+    if (w->shell->channels[q->r.pay.channel]) return true;
+    http_problem(x, 422, "channel_unavailable", "this channel is not configured here", "/channel");
+    return false;
+}
+
+static const char *action_word(unsigned i)
+{
+    return i ? "accept" : "refund";
+}
+
+bool parse_resolve(struct http_exchange *x, struct api_request *q)
+{
+    static const char *const known[] = {"action", "note", NULL};
+    struct body b;
+    unsigned accepts = 0;
+    if (!body_open(&b, x, false)) return false;
+    json_in_only(&b.in, known);
+    if (!word_in(&b.in, "action", action_word, 0, 2, &accepts) && !b.fault.code)
+        json_in_fail(&b.in, "action", "missing_field", "accept or refund");
+    json_in_str(&b.in, "note", false, 256, &q->r.note);
+    copy_into(&q->arena, &q->r.note);
+    q->r.resolve.accepts = accepts;
+    return body_close(&b, x, &q->arena);
+}
+
 bool parse_sku_put(struct http_exchange *x, struct str sku, struct api_request *q)
 {
     static const char *const known[] = {"title", "price", "currency", "stock", NULL};

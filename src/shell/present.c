@@ -16,16 +16,16 @@ static void pay_url(const struct shell *s, uint64_t order_key, struct buf *out)
     buf_printf(out, "%s/pay/%s", s->public_url, text);
 }
 
-// Whether the attempt has a code for a wallet to scan; what a buyer's own phone was sent to is none.
-static bool code_is_shown(const struct payment *p)
+static bool has_qr_code(const struct payment *p)
 {
-    return p->code.n > 0 && p->product == PRODUCT_QR && p->payer.n == 0;
+    return p->code.n > 0 && p->product == PRODUCT_QR;
 }
 
 bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *out)
 {
-    bool is_shown = doc->has_payment && code_is_shown(&doc->payment);
-    if (doc->order.channel == CHANNEL_ANY && !is_shown) {
+    bool is_shown = doc->has_payment && has_qr_code(&doc->payment);
+    // For any wallet it goes on being Till's page, but where the merchant asked for one provider's code.
+    if (doc->order.channel == CHANNEL_ANY && (!is_shown || doc->payment.payer.n > 0)) {
         pay_url(s, doc->order.key, out);
         return !out->failed;
     }
@@ -34,7 +34,7 @@ bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *
     return !out->failed;
 }
 
-static void present_payment(const struct shell *s, const struct payment *p, uint64_t order_key, struct buf *out)
+void present_payment(const struct shell *s, const struct payment *p, uint64_t order_key, struct buf *out)
 {
     char order_id[ID_TEXT_SIZE];
     id_format(s->secret, "ord_", order_key, order_id);
@@ -44,7 +44,8 @@ static void present_payment(const struct shell *s, const struct payment *p, uint
     json_kz(out, "state", payment_state_name(p->state));
     json_id(s, out, "out_trade_no", "", p->key);
     if (p->provider_trade_no[0]) json_kz(out, "provider_trade_no", p->provider_trade_no);
-    if (code_is_shown(p) && p->state != PAYMENT_CREATING) {
+    if (p->product != PRODUCT_QR) json_kz(out, "product", product_name(p->product));
+    if (has_qr_code(p) && p->state != PAYMENT_CREATING) {
         json_kstr(out, "qr_code", p->code);
         struct buf url = {0};
         buf_printf(&url, "%s/v1/orders/%s/qr.png", s->public_url, order_id);
@@ -137,6 +138,12 @@ void present_pay_state(const struct shell *s, const struct order_doc *doc, struc
     json_kz(out, "channel", channel_name(o->channel));
     json_ktime(out, "now", clock_now_ms(s->clock));
     json_ktime(out, "expires_at", o->expires_ms);
+    json_key(out, "wallets"); // whose cashier a phone can be sent to
+    json_open(out, '[');
+    for (unsigned c = CHANNEL_ANY + 1; c < N_CHANNELS; c++)
+        if (s->channels[c] && (o->channel == CHANNEL_ANY || o->channel == c))
+            json_str(out, str_of(channel_name((enum channel_id)c)));
+    json_close(out, ']');
     json_key(out, "has_code");
     json_bool(out, order_code(s, doc, &code) && (o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT));
     json_close(out, '}');

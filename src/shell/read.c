@@ -217,6 +217,22 @@ void read_refunds(struct worker *w, struct http_exchange *x, uint64_t key)
     api_respond_json(x, 200, &w->out);
 }
 
+// Oldest first, all of them: an order never has more than ATTEMPTS_MAX and those it renewed.
+void read_payments(struct worker *w, struct http_exchange *x, uint64_t key)
+{
+    static const char *const known[] = {NULL};
+    struct order_doc doc;
+    unsigned n = 0;
+    if (!params_only(x, known) || !load_order(w, x, key, &doc)) return;
+    struct payment *rows = arena_take(&w->arena, LIMIT_MAX * sizeof *rows);
+    if (!rows || !w->reader->ops->payments(w->reader, key, rows, LIMIT_MAX, &n, &w->arena)) return read_failed(x);
+    list_open(&w->out);
+    for (unsigned i = 0; i < n; i++)
+        present_payment(w->shell, &rows[i], key, &w->out);
+    list_close(&w->out, false, STR(""));
+    api_respond_json(x, 200, &w->out);
+}
+
 void read_qr(struct worker *w, struct http_exchange *x, uint64_t key, bool is_png)
 {
     struct order_doc doc;

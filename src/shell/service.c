@@ -323,6 +323,7 @@ static bool open_wechatpay(struct service *s, const struct answer_sink *sink)
 
 static bool open_channels(struct service *s)
 {
+    s->shell.alipay_product = s->config->alipay.any_product == ANY_WAP ? PRODUCT_WAP : PRODUCT_QR;
     char why[200];
     struct caller_options co = {
         .signers = 2, .max_calls = CALLS_MAX, .max_in_flight = CALLS_IN_FLIGHT, .deadline_ms = CALL_DEADLINE_MS};

@@ -25,7 +25,8 @@ struct shell {
     char public_url[256]; // no slash at the end
     int64_t pay_within_ms;
     enum policy policy;
-    bool is_dev; // shop page, demo catalogue
+    bool is_dev;                 // shop page, demo catalogue
+    enum product alipay_product; // what a phone is sent to
     struct channel *channels[N_CHANNELS];
     enum broker_kind broker_kind;
     struct broker *broker;
@@ -59,6 +60,15 @@ struct worker {
     struct feed *feed; // who waits for events here
 };
 
+// How the engine's answer is told.
+enum answered_as {
+    AS_API,
+    AS_PAY_STATE,   // what the buyer may see
+    AS_CASHIER,     // cashier.c: his wallet's cashier
+    AS_WECHAT_PAGE, // cashier.c
+    AS_ADDRESS,     // cashier.c: {"url"}
+};
+
 // One request on its way to the engine and back.
 struct api_request {
     struct request r;
@@ -66,13 +76,14 @@ struct api_request {
     struct worker *worker;
     struct arena arena; // what r points to
     struct api_request *next_answered;
-    bool is_buyers; // from the payment page: answered with what the buyer may see
+    enum answered_as answered_as;
 };
 
 // --- present.c: rows as JSON
 void present_document(void *shell, const struct document *d, struct buf *out);
 void present_order(const struct shell *s, const struct order_doc *doc, struct buf *out);
 void present_refund(const struct shell *s, uint64_t order_key, const struct refund *f, struct buf *out);
+void present_payment(const struct shell *s, const struct payment *p, uint64_t order_key, struct buf *out);
 void present_sku(const struct sku *k, struct buf *out);
 void present_event(const struct shell *s, const struct event_row *e, struct buf *out);
 void present_trace(const struct trace_row *t, struct buf *out);
@@ -90,11 +101,18 @@ void api_engine_turn_end(void *shell);                 // engine's thread
 void api_forget(struct shell *s); // answers that nobody can be told any more; after all threads ended
 void api_respond_json(struct http_exchange *x, int status, const struct buf *b);
 struct worker *worker_of(struct shell *s, const struct http_exchange *x);
+// NULL: answered 503. What is made is sent, or freed.
+struct api_request *api_request_new(struct worker *w, struct http_exchange *x, enum request_kind kind);
+void api_request_send(struct api_request *q); // of the round at hand
+void api_request_free(struct api_request *q);
 
 // --- parse.c: bodies of requests into struct request. False: answered with a problem already.
 bool parse_place(struct worker *w, struct http_exchange *x, struct api_request *q);
 bool parse_cancel(struct http_exchange *x, struct api_request *q);
 bool parse_refund(struct http_exchange *x, struct api_request *q);
+bool parse_pay(struct worker *w, struct http_exchange *x, struct api_request *q);
+bool parse_open(struct http_exchange *x, enum channel_id *channel);
+bool parse_resolve(struct http_exchange *x, struct api_request *q);
 bool parse_empty(struct http_exchange *x);
 bool parse_sku_put(struct http_exchange *x, struct str sku, struct api_request *q);
 bool parse_stock_add(struct http_exchange *x, struct str sku, struct api_request *q);
@@ -116,6 +134,7 @@ void read_order(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_orders(struct worker *w, struct http_exchange *x);
 void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_refunds(struct worker *w, struct http_exchange *x, uint64_t key);
+void read_payments(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_qr(struct worker *w, struct http_exchange *x, uint64_t key, bool is_png);
 void read_sku(struct worker *w, struct http_exchange *x, struct str sku);
 void read_skus(struct worker *w, struct http_exchange *x);
@@ -159,5 +178,12 @@ bool test_clock_closed(struct test_clock *t, struct http_exchange *x);
 // --- pages.c: what is built in
 bool pages_serve(struct worker *w, struct http_exchange *x); // false: no such page
 void page_pay(struct worker *w, struct http_exchange *x);
+void page_wechat(struct worker *w, struct http_exchange *x, struct str jsapi); // pays by these parameters
+
+// --- cashier.c: a phone that opens the payment page. Each answers, now or later.
+bool cashier_serve(struct worker *w, struct http_exchange *x, uint64_t key); // false: it is no wallet's browser
+void cashier_wechat(struct worker *w, struct http_exchange *x, uint64_t key);
+void cashier_open(struct worker *w, struct http_exchange *x, uint64_t key);
+bool cashier_reply(struct api_request *q); // false: none of its own, or the engine's problem is to be told
 
 #endif

@@ -29,6 +29,7 @@
                  "FROM traces WHERE order_key = ? ORDER BY key DESC LIMIT ?")                                          \
     X(RD_REFUNDS, "SELECT " REFUND_COLUMNS " FROM refunds f "                                                          \
                   "WHERE f.order_key = ? AND f.key < ? ORDER BY f.key DESC LIMIT ?")                                   \
+    X(RD_PAYMENTS, "SELECT " PAYMENT_COLUMNS " FROM payments p WHERE p.order_key = ? ORDER BY p.n LIMIT ?")            \
     X(RD_EVENTS, "SELECT e.key, e.order_key, e.at_ms, e.type, e.sequence, e.state, e.reason, "                         \
                  "e.payment_key, e.refund_key, e.amount_fen, o.currency FROM events e "                                \
                  "LEFT JOIN orders o ON o.key = e.order_key WHERE e.key > ? ORDER BY e.key LIMIT ?")                   \
@@ -257,6 +258,18 @@ static bool read_refunds(struct reader *r, uint64_t order_key, uint64_t before_k
     return query_end(&q);
 }
 
+static bool read_payments(struct reader *r, uint64_t order_key, struct payment *out, unsigned max, unsigned *n,
+                          struct arena *a)
+{
+    struct query q = query_of(r, RD_PAYMENTS, a);
+    put_key(&q.p, order_key);
+    put_i64(&q.p, max);
+    *n = 0;
+    while (*n < max && query_row(&q))
+        col_payment(&q.c, &out[(*n)++]);
+    return query_end(&q);
+}
+
 static void col_event(struct columns *c, struct event_row *row)
 {
     row->key = (uint64_t)col_i64(c);
@@ -377,6 +390,7 @@ static const struct reader_ops OPS = {
     .orders = read_orders,
     .timeline = read_timeline,
     .refunds = read_refunds,
+    .payments = read_payments,
     .events = read_events,
     .messages = read_messages,
     .sku = read_sku,
