@@ -548,6 +548,7 @@ static const struct channel_ops OPS = {
     .submit = model_submit,
     .judge = model_judge,
     .ok_status = 200,
+    .refuse_status = 500,
     .fail_status = 500,
     .reply_type = "text/plain",
     .ok_body = "success",

@@ -80,6 +80,7 @@ static const struct channel_ops CHANNEL_OPS = {
     .submit = alipay_channel_submit,
     .judge = alipay_channel_judge,
     .ok_status = 200,
+    .refuse_status = 200,
     .fail_status = 200, // the body alone decides: anything but "success" is sent again
     .reply_type = "text/plain",
     .ok_body = "success",

@@ -51,7 +51,9 @@ struct channel_ops {
     // Judges a notification. Pure but for reading keys; any thread.
     enum notice_verdict (*judge)(struct channel *c, const struct notice_in *in, struct notice *out);
     // How the provider wants notifications answered.
-    int ok_status, fail_status;
+    int ok_status;
+    int refuse_status; // not believed
+    int fail_status;   // believed, but it could not be kept: to be sent again
     const char *reply_type, *ok_body, *fail_body;
     void (*free)(struct channel *c);
 };

@@ -440,7 +440,7 @@ static void route_notify(struct route *rt)
     q->r.notice.verdict = ch->ops->judge(ch, &in, &q->r.notice.notice);
     if (q->r.notice.verdict == NOTICE_GOOD || q->r.notice.verdict == NOTICE_STRANGE) return api_request_send(q);
     atomic_fetch_add_explicit(&s->refused_notices[q->r.notice.verdict], 1, memory_order_relaxed);
-    http_respond(x, ch->ops->fail_status, ch->ops->reply_type, NULL, str_of(ch->ops->fail_body));
+    http_respond(x, ch->ops->refuse_status, ch->ops->reply_type, NULL, str_of(ch->ops->fail_body));
     api_request_free(q);
 }
 

@@ -200,13 +200,15 @@ const struct key config_keys[] = {
     {"wechatpay", "app_secret_file", AT(wechatpay.app_secret_file), OPTIONAL_FILE, "", NULL,
      "payment inside WeChat (JSAPI): the file with the application's secret"},
     {"wechatpay", "oauth_url", AT(wechatpay.oauth_url), OPTIONAL_URL, "", NULL,
-     "payment inside WeChat (JSAPI): base of the OAuth addresses"},
+     "payment inside WeChat (JSAPI): base of the OAuth addresses; `https://open.weixin.qq.com` stands for WeChat's own "
+     "two "
+     "hosts"},
     {"wechatpay", "serial", AT(wechatpay.serial), OPTIONAL_NAME, "", NULL,
      "serial number of the merchant's certificate"},
     {"wechatpay", "private_key_file", AT(wechatpay.private_key_file), OPTIONAL_FILE, "", NULL,
      "the merchant's own private key"},
     {"wechatpay", "platform_key_file", AT(wechatpay.platform_key_file), OPTIONAL_FILE, "", NULL,
-     "WeChat Pay's public key, together with `wechatpay.platform_key_id`; empty: certificates are fetched"},
+     "WeChat Pay's public key, together with `wechatpay.platform_key_id`; certificates are fetched either way"},
     {"wechatpay", "platform_key_id", AT(wechatpay.platform_key_id), OPTIONAL_NAME, "", NULL,
      "id of WeChat Pay's public key"},
     {"wechatpay", "apiv3_key_file", AT(wechatpay.apiv3_key_file), OPTIONAL_FILE, "", NULL,

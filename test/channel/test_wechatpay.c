@@ -166,7 +166,8 @@ static void it_opens_with_good_options(void **state)
     assert_string_equal(why, "");
     assert_int_equal(c->ops->id, CHANNEL_WECHATPAY);
     assert_int_equal(c->ops->ok_status, 200);
-    assert_true(c->ops->fail_status >= 400);
+    assert_int_equal(c->ops->refuse_status, 401);
+    assert_int_equal(c->ops->fail_status, 500);
     assert_string_equal(c->ops->reply_type, "application/json");
     assert_non_null(strstr(c->ops->ok_body, "\"code\":\"SUCCESS\""));
     assert_non_null(strstr(c->ops->fail_body, "\"code\":\"FAIL\""));
@@ -335,6 +336,15 @@ static void certificates_may_be_signed_by_the_public_key(void **state)
     end_answer(end, 200, PAID, &a, END_FINE);
     assert_answer(ask(c, CALL_QUERY), OUTCOME_DONE, "SUCCESS");
     end_answer(end, 200, PAID, &wx.platform, END_FINE);
+    assert_answer(ask(c, CALL_QUERY), OUTCOME_DONE, "SUCCESS");
+    // and a list that is empty takes none away
+    unsigned before = end_count(end, "/v3/certificates");
+    end_certificates(end, NULL, 0, &wx.platform, END_FINE);
+    end_answer(end, 200, PAID, &b, END_FINE);
+    assert_answer(ask(c, CALL_QUERY), OUTCOME_UNKNOWN, "unknown serial");
+    assert_true(end_wait(end, "/v3/certificates", before + 1));
+    usleep(50000);
+    end_answer(end, 200, PAID, &a, END_FINE);
     assert_answer(ask(c, CALL_QUERY), OUTCOME_DONE, "SUCCESS");
     c->ops->free(c);
 }
