@@ -123,7 +123,8 @@ static bool open_sandbox(struct service *s)
                                 .data_path = data,
                                 .clock = &s->clock,
                                 .fresh = s->o->fresh,
-                                .owns_clock = false};
+                                .owns_clock = false,
+                                .pages_below = s->config->server.public_url};
     s->sandbox = sandbox_open(&o, why);
     if (!s->sandbox) return fail(s, "sandbox: %s", why);
     const struct sandbox_identity *id = sandbox_identity(s->sandbox);
