@@ -2,9 +2,8 @@
 #include "sandbox/alipay_methods.h"
 #include "base/timetext.h"
 #include "sandbox/alipay_notice.h"
+#include "sandbox/loopback.h"
 #include "sandbox/trades.h"
-#include <arpa/inet.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -268,36 +267,13 @@ static const char *read_texts(const struct call *c, struct code *code)
     return NULL;
 }
 
-static bool host_is_loopback(const char *host)
-{
-    struct in_addr four;
-    if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0) return true;
-    return inet_pton(AF_INET, host, &four) == 1 && ntohl(four.s_addr) >> 24 == 127;
-}
-
-// This gateway calls nobody but the machine it runs on.
-static bool notify_url_is_good(const char *url)
-{
-    char *scheme = NULL, *host = NULL;
-    CURLU *u = curl_url();
-    bool good = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-                curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) && host_is_loopback(host);
-    curl_free(scheme);
-    curl_free(host);
-    curl_url_cleanup(u);
-    return good;
-}
-
 static const char *read_notify_url(const struct call *c, struct code *code)
 {
     struct str url = params_get(c->params, "notify_url");
     if (url.n > URL_MAX) return "notify_url is at most 256 characters";
     memcpy(code->notify_url, url.n ? url.p : "", url.n);
     code->notify_url[url.n] = 0;
-    if (url.n && !notify_url_is_good(code->notify_url))
-        return "notify_url: this sandbox notifies loopback addresses only";
+    if (url.n && !url_is_loopback(code->notify_url)) return "notify_url: this sandbox notifies loopback addresses only";
     return NULL;
 }
 

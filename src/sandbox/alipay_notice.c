@@ -138,7 +138,7 @@ bool alipay_notice_form(const struct keys *k, const struct notice *n, int64_t no
         form_add(form, list[i].name, list[i].value);
     }
     // The commonest wrong key in the world is the merchant's own.
-    const struct crypto_key *key = n->forged ? k->app_private : k->alipay_private;
+    const struct crypto_key *key = n->forgery ? k->app_private : k->alipay_private;
     bool ok = !text.failed && crypto_rsa2_sign(key, buf_view(&text), &sign);
     form_add(form, STR("sign_type"), STR("RSA2")); // neither it nor `sign` is part of what is signed
     form_add(form, STR("sign"), buf_view(&sign));

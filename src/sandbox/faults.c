@@ -53,18 +53,43 @@ static void read_notify(struct faults *f, const struct json_in *root)
 
 static void read_gateway(struct faults *f, const struct json_in *root)
 {
-    static const char *const names[] = {"error", "timeout", "delay_ms", "unavailable", NULL};
+    static const char *const names[] = {"error", "timeout", "rate_limit", "delay_ms", "unavailable", NULL};
     struct json_in in = {.at = "/gateway", .fault = root->fault};
     if (!json_in_object(root, "gateway", false, &in.object) || !json_in_only(&in, names)) return;
     read_rate(&in, "error", &f->gateway.error);
     read_rate(&in, "timeout", &f->gateway.timeout);
+    read_rate(&in, "rate_limit", &f->gateway.rate_limit);
     read_delay(&in, "delay_ms", f->gateway.delay_ms);
     (void)json_in_bool(&in, "unavailable", false, &f->gateway.unavailable);
 }
 
+static const char *const OUTCOMES[] = {
+    [OUTCOME_SUCCESS] = "success",
+    [OUTCOME_PROCESSING] = "processing",
+    [OUTCOME_ABNORMAL] = "abnormal",
+    [OUTCOME_CLOSED] = "closed",
+};
+#define N_OUTCOMES (sizeof OUTCOMES / sizeof OUTCOMES[0])
+
+static void read_refund(struct faults *f, const struct json_in *root)
+{
+    static const char *const names[] = {"wechatpay", NULL};
+    struct json_in in = {.at = "/refund", .fault = root->fault};
+    struct str text;
+    if (!json_in_object(root, "refund", false, &in.object) || !json_in_only(&in, names) ||
+        !json_in_str(&in, "wechatpay", false, 32, &text))
+        return;
+    for (unsigned i = 0; i < N_OUTCOMES; i++)
+        if (str_eq(text, str_of(OUTCOMES[i]))) {
+            f->refund_wechatpay = (enum refund_outcome)i;
+            return;
+        }
+    json_in_fail(&in, "wechatpay", "out_of_range", "must be success, processing, abnormal or closed");
+}
+
 bool faults_read(struct faults *f, struct str text, struct json_fault *fault)
 {
-    static const char *const names[] = {"notify", "gateway", "unscanned_close_kills_qr", "seed", NULL};
+    static const char *const names[] = {"notify", "gateway", "refund", "unscanned_close_kills_qr", "seed", NULL};
     *f = FAULTS_NONE;
     json_t *root = json_read_object(text, fault);
     if (!root) return false;
@@ -72,6 +97,7 @@ bool faults_read(struct faults *f, struct str text, struct json_fault *fault)
     if (json_in_only(&in, names)) {
         read_notify(f, &in);
         read_gateway(f, &in);
+        read_refund(f, &in);
         (void)json_in_bool(&in, "unscanned_close_kills_qr", false, &f->unscanned_close_kills_qr);
         (void)json_in_int(&in, "seed", false, 0, SEED_MAX, &f->seed);
     }
@@ -131,7 +157,14 @@ void faults_write(const struct faults *f, struct buf *out)
     write_rate(out, "timeout", f->gateway.timeout);
     write_delay(out, f->gateway.delay_ms);
     write_bool(out, "unavailable", f->gateway.unavailable);
+    if (f->gateway.rate_limit > 0) write_rate(out, "rate_limit", f->gateway.rate_limit);
     json_close(out, '}');
+    if (f->refund_wechatpay != OUTCOME_SUCCESS) {
+        json_key(out, "refund");
+        json_open(out, '{');
+        json_kz(out, "wechatpay", OUTCOMES[f->refund_wechatpay]);
+        json_close(out, '}');
+    }
     write_bool(out, "unscanned_close_kills_qr", f->unscanned_close_kills_qr);
     json_ki64(out, "seed", f->seed);
     json_close(out, '}');
@@ -174,6 +207,8 @@ struct gateway_fate faults_gateway_draw(const struct faults *f, uint64_t n)
     fate.hangs = draw_unit(f, STREAM_GATEWAY, n, 1) < f->gateway.timeout;
     fate.error = draw_unit(f, STREAM_GATEWAY, n, 2) < f->gateway.error;
     fate.error_is_acq = draw(f, STREAM_GATEWAY, n, 3) & 1;
+    fate.limited = draw_unit(f, STREAM_GATEWAY, n, 5) < f->gateway.rate_limit;
+    fate.limited_late = draw(f, STREAM_GATEWAY, n, 6) & 1;
     if (fate.hangs || fate.error) fate.executes = draw(f, STREAM_GATEWAY, n, 4) & 1;
     if (fate.unavailable) fate.executes = false;
     return fate;
@@ -185,6 +220,7 @@ struct notice_fate faults_notice_draw(const struct faults *f, uint64_t n)
         .dropped = draw_unit(f, STREAM_NOTICE, n, 0) < f->notify.drop,
         .duplicated = draw_unit(f, STREAM_NOTICE, n, 1) < f->notify.duplicate,
         .forged = f->notify.forge,
+        .forgery = (unsigned)(n % 3),
         .delay_ms = draw_delay(f, STREAM_NOTICE, n, 2, f->notify.delay_ms),
         .duplicate_delay_ms = draw_delay(f, STREAM_NOTICE, n, 3, f->notify.delay_ms),
     };

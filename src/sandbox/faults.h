@@ -9,6 +9,8 @@
 #include "base/json_in.h"
 #include <stdint.h>
 
+enum refund_outcome { OUTCOME_SUCCESS, OUTCOME_PROCESSING, OUTCOME_ABNORMAL, OUTCOME_CLOSED };
+
 struct faults {
     struct {
         double drop, duplicate; // 0..1
@@ -17,9 +19,11 @@ struct faults {
     } notify;
     struct {
         double error, timeout; // 0..1
+        double rate_limit;     // 0..1; WeChat Pay: 429
         int64_t delay_ms[2];   // from..to, real time
         bool unavailable;
     } gateway;
+    enum refund_outcome refund_wechatpay; // how the refunds that WeChat Pay accepted end
     bool unscanned_close_kills_qr;
     int64_t seed;
 };
@@ -28,7 +32,8 @@ extern const struct faults FAULTS_NONE;
 
 // Reads the whole object; what is absent is as in FAULTS_NONE. False with `fault` filled.
 bool faults_read(struct faults *f, struct str text, struct json_fault *fault);
-void faults_write(const struct faults *f, struct buf *out); // all members
+// All members of the first contract, and those that came later where they are set.
+void faults_write(const struct faults *f, struct buf *out);
 
 struct gateway_fate {
     bool unavailable;  // 503, nothing executed
@@ -36,12 +41,15 @@ struct gateway_fate {
     bool hangs;        // never answers in time
     bool error;        // executed or not, the answer says it failed
     bool error_is_acq; // ACQ.SYSTEM_ERROR rather than 20000
+    bool limited;      // 429, for who has such an answer
+    bool limited_late; // a refund was executed nevertheless
     int64_t delay_ms;
 };
 struct gateway_fate faults_gateway_draw(const struct faults *f, uint64_t n);
 
 struct notice_fate {
     bool dropped, duplicated, forged;
+    unsigned forgery; // 0..2, in turn: which kind of forgery, where there are several
     int64_t delay_ms, duplicate_delay_ms;
 };
 struct notice_fate faults_notice_draw(const struct faults *f, uint64_t n);

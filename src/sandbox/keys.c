@@ -10,12 +10,15 @@
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DAY_S         INT64_C(86400)
 #define CERT_DAYS     1825 // both providers issue for five years
 #define SERIAL_BYTES  20
 #define IDENTITY_FILE "sandbox.json"
+#define SECRET_FILE   "app_secret"
+#define CERT_MAX      8192
 // Stands while the directory is being filled, so that an interrupted making is told from somebody's own files.
 #define MAKING_FILE ".making"
 
@@ -31,6 +34,7 @@ static const char *const FILES[] = {
     "platform_cert.pem",
     "sandbox_platform_private_key.pem",
     "apiv3_key",
+    SECRET_FILE,
     IDENTITY_FILE,
     MAKING_FILE,
 };
@@ -79,6 +83,21 @@ static bool file_write(const char *dir, const char *file, mode_t mode, struct st
     bool ok = write_all(fd, text);
     if (close(fd) != 0) ok = false;
     return ok || fail_errno(why, dir, file);
+}
+
+// The first `size` bytes of it.
+static bool file_read(const char *dir, const char *file, char *out, size_t size, size_t *n, char why[200])
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
+        return fail(why, dir, file, "the path is too long");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(why, dir, file);
+    ssize_t got = read(fd, out, size);
+    close(fd);
+    if (got < 0) return fail_errno(why, dir, file);
+    *n = (size_t)got;
+    return true;
 }
 
 static bool file_exists(const char *dir, const char *file)
@@ -225,10 +244,18 @@ static bool apiv3_key_make(char out[33])
     return true;
 }
 
+static bool app_secret_make(char out[33])
+{
+    uint8_t random[16];
+    if (!crypto_random(random, sizeof random)) return false;
+    crypto_hex(random, sizeof random, out);
+    return true;
+}
+
 struct made {
     struct pair app, alipay, merchant, platform;
     struct buf merchant_cert, platform_cert, identity;
-    char apiv3_key[33];
+    char apiv3_key[33], app_secret[33];
 };
 
 static bool everything_make(struct made *m)
@@ -236,7 +263,7 @@ static bool everything_make(struct made *m)
     struct sandbox_identity id = {0};
     uint8_t merchant[SERIAL_BYTES], platform[SERIAL_BYTES];
     if (!pair_make(&m->app) || !pair_make(&m->alipay) || !pair_make(&m->merchant) || !pair_make(&m->platform) ||
-        !identity_make(&id, merchant, platform) || !apiv3_key_make(m->apiv3_key))
+        !identity_make(&id, merchant, platform) || !apiv3_key_make(m->apiv3_key) || !app_secret_make(m->app_secret))
         return false;
     identity_write(&id, &m->identity);
     return certificate_make(&m->merchant, merchant, id.mchid, &m->merchant_cert) &&
@@ -262,6 +289,7 @@ static bool everything_write(const struct made *m, const char *dir, char why[200
         {"platform_cert.pem", 0644, buf_view(&m->platform_cert)},
         {"sandbox_platform_private_key.pem", 0600, buf_view(&m->platform.pkcs8)},
         {"apiv3_key", 0600, str_of(m->apiv3_key)},
+        {SECRET_FILE, 0600, str_of(m->app_secret)},
         {IDENTITY_FILE, 0644, buf_view(&m->identity)},
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
@@ -326,15 +354,10 @@ static bool identity_read(struct sandbox_identity *id, const char *dir, struct s
 
 static bool identity_load(struct sandbox_identity *id, const char *dir, char why[200])
 {
-    char path[PATH_MAX], text[4096];
-    if (snprintf(path, sizeof path, "%s/%s", dir, IDENTITY_FILE) >= (int)sizeof path)
-        return fail(why, dir, IDENTITY_FILE, "the path is too long");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail_errno(why, dir, IDENTITY_FILE);
-    ssize_t n = read(fd, text, sizeof text);
-    close(fd);
-    if (n < 0) return fail_errno(why, dir, IDENTITY_FILE);
-    return identity_read(id, dir, (struct str){text, (size_t)n}, why);
+    char text[4096];
+    size_t n;
+    return file_read(dir, IDENTITY_FILE, text, sizeof text, &n, why) &&
+           identity_read(id, dir, (struct str){text, n}, why);
 }
 
 typedef struct crypto_key *load_fn(const char *path, char why[160]);
@@ -348,9 +371,66 @@ static struct crypto_key *key_load(load_fn *load, const char *dir, const char *f
     return k;
 }
 
+// Exactly 32 characters that can be seen, and perhaps the end of the line.
+static bool secret_load(char out[33], const char *dir, const char *file, char why[200])
+{
+    char text[64];
+    size_t n;
+    if (!file_read(dir, file, text, sizeof text, &n, why)) return false;
+    if (n == 33 && text[32] == '\n') n--;
+    for (size_t i = 0; i < n; i++)
+        if (text[i] <= ' ' || text[i] > '~') n = 0;
+    if (n != 32) return fail(why, dir, file, "expected 32 characters of ASCII");
+    memcpy(out, text, 32);
+    out[32] = 0;
+    return true;
+}
+
+// A directory made before the sandbox knew OAuth has none.
+static bool app_secret_load(struct keys *k, const char *dir, char why[200])
+{
+    char fresh[33];
+    if (!file_exists(dir, SECRET_FILE) &&
+        !(app_secret_make(fresh) && file_write(dir, SECRET_FILE, 0600, str_of(fresh), why) && sync_dir(dir)))
+        return false;
+    return secret_load(k->app_secret, dir, SECRET_FILE, why);
+}
+
+static bool instant_of(const ASN1_TIME *t, int64_t *ms)
+{
+    struct tm tm;
+    if (ASN1_TIME_to_tm(t, &tm) != 1) return false;
+    *ms = (int64_t)timegm(&tm) * 1000;
+    return true;
+}
+
+static bool platform_cert_load(struct keys *k, const char *dir, char why[200])
+{
+    static const char file[] = "platform_cert.pem";
+    struct buf *pem = &k->platform_cert;
+    if (!buf_reserve(pem, CERT_MAX)) return fail(why, dir, file, "out of memory");
+    if (!file_read(dir, file, pem->p, CERT_MAX, &pem->n, why)) return false;
+    BIO *bio = BIO_new_mem_buf(pem->p, (int)pem->n);
+    X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    bool ok = x && instant_of(X509_get0_notBefore(x), &k->cert_from_ms) &&
+              instant_of(X509_get0_notAfter(x), &k->cert_until_ms);
+    X509_free(x);
+    BIO_free(bio);
+    return ok || fail(why, dir, file, "expected a certificate");
+}
+
+static bool wechat_load(struct keys *k, const char *dir, char why[200])
+{
+    return (k->merchant_public = key_load(crypto_public_key_load, dir, "merchant_cert.pem", why)) &&
+           (k->merchant_private = key_load(crypto_private_key_load, dir, "merchant_private_key.pem", why)) &&
+           (k->platform_private = key_load(crypto_private_key_load, dir, "sandbox_platform_private_key.pem", why)) &&
+           secret_load(k->apiv3_key, dir, "apiv3_key", why) && app_secret_load(k, dir, why) &&
+           platform_cert_load(k, dir, why);
+}
+
 static bool keys_load(struct keys *k, const char *dir, char why[200])
 {
-    return identity_load(&k->identity, dir, why) &&
+    return identity_load(&k->identity, dir, why) && wechat_load(k, dir, why) &&
            (k->app_public = key_load(crypto_public_key_load, dir, "app_public_key.pem", why)) &&
            (k->app_private = key_load(crypto_private_key_load, dir, "app_private_key.pem", why)) &&
            (k->alipay_private = key_load(crypto_private_key_load, dir, "sandbox_alipay_private_key.pem", why));
@@ -373,5 +453,11 @@ void keys_close(struct keys *k)
     crypto_key_free(k->app_public);
     crypto_key_free(k->app_private);
     crypto_key_free(k->alipay_private);
+    crypto_key_free(k->merchant_public);
+    crypto_key_free(k->merchant_private);
+    crypto_key_free(k->platform_private);
+    buf_free(&k->platform_cert);
+    explicit_bzero(k->apiv3_key, sizeof k->apiv3_key);
+    explicit_bzero(k->app_secret, sizeof k->app_secret);
     *k = (struct keys){0};
 }

@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION 1
-
-static const char SCHEMA[] =
+// Each step brings the file from one version to the next; a new file takes all of them.
+static const char SCHEMA_1[] =
     "CREATE TABLE code("
     " id INTEGER PRIMARY KEY, channel INT NOT NULL, text TEXT NOT NULL UNIQUE, out_trade_no TEXT NOT NULL,"
     " subject TEXT NOT NULL, body TEXT NOT NULL, passback TEXT NOT NULL, store_id TEXT NOT NULL,"
@@ -36,13 +35,41 @@ static const char SCHEMA[] =
     "CREATE TABLE value(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
 
+static const char SCHEMA_2[] = // WeChat Pay
+    "ALTER TABLE code ADD COLUMN kind INT NOT NULL DEFAULT 0;"
+    "ALTER TABLE code ADD COLUMN openid TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE code ADD COLUMN by_public_key INT NOT NULL DEFAULT 0;"
+    "ALTER TABLE trade ADD COLUMN payer TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE refund ADD COLUMN channel INT NOT NULL DEFAULT 0;"
+    "ALTER TABLE refund ADD COLUMN refund_no TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE refund ADD COLUMN notify_url TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE refund ADD COLUMN state INT NOT NULL DEFAULT 1;"
+    "ALTER TABLE refund ADD COLUMN due_ms INT NOT NULL DEFAULT 0;"
+    "ALTER TABLE refund ADD COLUMN done_ms INT NOT NULL DEFAULT 0;"
+    "ALTER TABLE refund ADD COLUMN by_public_key INT NOT NULL DEFAULT 0;"
+    "UPDATE refund SET done_ms = created_ms;"
+    "CREATE UNIQUE INDEX refund_number ON refund(channel, out_request_no) WHERE channel > 0;"
+    "CREATE INDEX refund_owed ON refund(due_ms) WHERE state = 0;"
+    "DROP INDEX trade_waiting;"
+    "CREATE INDEX trade_expiring ON trade(expires_ms) WHERE state = 0 AND channel = 0;"
+    "CREATE TABLE grant_code("
+    " code TEXT PRIMARY KEY, openid TEXT NOT NULL, expires_ms INT NOT NULL, used INT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX grant_dead ON grant_code(expires_ms);"
+    "PRAGMA user_version = 2;";
+
+static const char *const SCHEMA[] = {SCHEMA_1, SCHEMA_2};
+#define SCHEMA_VERSION ((int)(sizeof SCHEMA / sizeof SCHEMA[0]))
+
 #define CODE_COLUMNS                                                                                                   \
     "c.id, c.channel, c.text, c.out_trade_no, c.subject, c.body, c.passback, c.store_id, c.terminal_id, c.notify_url," \
-    " c.terms, c.total_fen, c.created_ms, c.dies_ms, c.trade_dies_ms, c.killed"
-#define N_CODE_COLUMNS 16
+    " c.terms, c.total_fen, c.created_ms, c.dies_ms, c.trade_dies_ms, c.killed, c.kind, c.openid, c.by_public_key"
+#define N_CODE_COLUMNS 19
 #define SELECT_TRADE                                                                                                   \
     "SELECT " CODE_COLUMNS ", t.id, t.trade_no, t.state, t.refunded_fen, t.created_ms, t.expires_ms, t.paid_ms,"       \
-    " t.closed_ms, t.refund_ms FROM trade t JOIN code c ON c.id = t.code_id "
+    " t.closed_ms, t.refund_ms, t.payer FROM trade t JOIN code c ON c.id = t.code_id "
+#define SELECT_REFUND                                                                                                  \
+    "SELECT trade_id, channel, out_request_no, refund_no, notify_url, state, amount_fen, created_ms, due_ms, done_ms," \
+    " by_public_key FROM refund "
 
 enum statement {
     S_BEGIN,
@@ -56,11 +83,21 @@ enum statement {
     S_TRADE_SAVE,
     S_TRADE_BY_NUMBER,
     S_TRADE_BY_NO,
+    S_TRADE_BY_ID,
     S_TRADE_EXPIRED,
     S_TRADE_BEFORE,
     S_REFUND_ADD,
+    S_REFUND_SAVE,
     S_REFUND_FIND,
+    S_REFUND_BY_NUMBER,
+    S_REFUND_DUE,
+    S_REFUNDS_WAKE,
+    S_REFUND_USE,
     S_TOTALS,
+    S_GRANT_ADD,
+    S_GRANT_FIND,
+    S_GRANT_USE,
+    S_GRANTS_PURGE,
     S_NOTICE_ADD,
     S_NOTICES_DUE,
     S_NOTICE_END,
@@ -75,30 +112,43 @@ static const char *const SQL[N_STATEMENTS] = {
     [S_BEGIN] = "BEGIN IMMEDIATE",
     [S_COMMIT] = "COMMIT",
     [S_ROLLBACK] = "ROLLBACK",
-    [S_CODE_ADD] = "INSERT INTO code VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [S_CODE_ADD] = "INSERT INTO code VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [S_CODE_FIND] = "SELECT " CODE_COLUMNS " FROM code c WHERE c.text = ?",
     [S_CODE_LATEST] =
         "SELECT " CODE_COLUMNS " FROM code c WHERE c.channel = ? AND c.out_trade_no = ? ORDER BY c.id DESC LIMIT 1",
     [S_CODES_KILL] = "UPDATE code SET killed = 1 WHERE channel = ? AND out_trade_no = ?",
-    [S_TRADE_ADD] = "INSERT INTO trade VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [S_TRADE_SAVE] = "UPDATE trade SET state = ?2, refunded_fen = ?3, paid_ms = ?4, closed_ms = ?5, refund_ms = ?6"
-                     " WHERE id = ?1",
+    [S_TRADE_ADD] = "INSERT INTO trade VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [S_TRADE_SAVE] = "UPDATE trade SET state = ?2, refunded_fen = ?3, paid_ms = ?4, closed_ms = ?5, refund_ms = ?6,"
+                     " payer = ?7 WHERE id = ?1",
     [S_TRADE_BY_NUMBER] = SELECT_TRADE "WHERE t.channel = ? AND t.out_trade_no = ?",
     [S_TRADE_BY_NO] = SELECT_TRADE "WHERE t.channel = ? AND t.trade_no = ?",
-    [S_TRADE_EXPIRED] = SELECT_TRADE "WHERE t.state = 0 AND t.expires_ms <= ? ORDER BY t.expires_ms LIMIT 1",
+    [S_TRADE_BY_ID] = SELECT_TRADE "WHERE t.id = ?",
+    [S_TRADE_EXPIRED] =
+        SELECT_TRADE "WHERE t.state = 0 AND t.channel = 0 AND t.expires_ms <= ? ORDER BY t.expires_ms LIMIT 1",
     [S_TRADE_BEFORE] = SELECT_TRADE "WHERE t.id < ? ORDER BY t.id DESC LIMIT 1",
-    [S_REFUND_ADD] = "INSERT INTO refund VALUES(NULL,?,?,?,?)",
-    [S_REFUND_FIND] = "SELECT amount_fen, created_ms FROM refund WHERE trade_id = ? AND out_request_no = ?",
+    [S_REFUND_ADD] = "INSERT INTO refund VALUES(NULL,?,?,?,?,?,?,?,?,?,?,?)",
+    [S_REFUND_SAVE] =
+        "UPDATE refund SET state = ?3, due_ms = ?4, done_ms = ?5 WHERE trade_id = ?1 AND out_request_no = ?2",
+    [S_REFUND_FIND] = SELECT_REFUND "WHERE trade_id = ? AND out_request_no = ?",
+    [S_REFUND_BY_NUMBER] = SELECT_REFUND "WHERE channel = ? AND channel > 0 AND out_request_no = ?",
+    [S_REFUND_DUE] = SELECT_REFUND "WHERE state = 0 AND due_ms <= ? ORDER BY due_ms, id LIMIT 1",
+    [S_REFUNDS_WAKE] = "UPDATE refund SET due_ms = ?1 WHERE state = 0 AND due_ms = ?2",
+    [S_REFUND_USE] = "SELECT coalesce(sum(amount_fen),0), count(*) FROM refund WHERE trade_id = ? AND state <> ?",
     [S_TOTALS] = "SELECT (SELECT coalesce(sum(total_fen),0) FROM trade WHERE paid_ms > 0),"
-                 " (SELECT coalesce(sum(amount_fen),0) FROM refund), (SELECT count(*) FROM trade),"
-                 " (SELECT count(*) FROM refund)",
+                 " (SELECT coalesce(sum(amount_fen),0) FROM refund WHERE state = 1), (SELECT count(*) FROM trade),"
+                 " (SELECT count(*) FROM refund WHERE state = 1)",
+    [S_GRANT_ADD] = "INSERT INTO grant_code VALUES(?,?,?,0)",
+    [S_GRANT_FIND] = "SELECT openid, expires_ms, used FROM grant_code WHERE code = ?",
+    [S_GRANT_USE] = "UPDATE grant_code SET used = 1 WHERE code = ?",
+    [S_GRANTS_PURGE] = "DELETE FROM grant_code WHERE expires_ms <= ?",
     [S_NOTICE_ADD] = "INSERT INTO notice VALUES(NULL,?,?,?,?,?,?,?,?)",
     [S_NOTICES_DUE] = "SELECT id, channel, url, fields, attempt, due_ms, forged FROM notice"
                       " WHERE ended = 0 AND due_ms <= ? ORDER BY due_ms, id",
     [S_NOTICE_END] = "UPDATE notice SET attempt = ?2, ended = ?3 WHERE id = ?1",
     [S_NOTICE_AGAIN] = "UPDATE notice SET attempt = ?2, due_ms = ?3 WHERE id = ?1",
     [S_NEXT_DUE] = "SELECT (SELECT min(due_ms) FROM notice WHERE ended = 0),"
-                   " (SELECT min(expires_ms) FROM trade WHERE state = 0)",
+                   " (SELECT min(expires_ms) FROM trade WHERE state = 0 AND channel = 0),"
+                   " (SELECT min(due_ms) FROM refund WHERE state = 0)",
     [S_VALUE_GET] = "SELECT value FROM value WHERE name = ?",
     [S_VALUE_SET] = "INSERT INTO value VALUES(?1,?2) ON CONFLICT(name) DO UPDATE SET value = ?2",
 };
@@ -137,14 +187,15 @@ static bool schema_prepare(sqlite3 *db, char **reason)
     if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
         version = sqlite3_column_int(s, 0);
     sqlite3_finalize(s);
-    if (version == SCHEMA_VERSION) return true;
-    if (version != 0) {
+    if (version < 0 || version > SCHEMA_VERSION) {
         *reason = sqlite3_mprintf("was written by another version (schema %d)", version);
         return false;
     }
-    if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, reason) != SQLITE_OK) return false;
-    return sqlite3_exec(db, SCHEMA, NULL, NULL, reason) == SQLITE_OK &&
-           sqlite3_exec(db, "COMMIT", NULL, NULL, reason) == SQLITE_OK;
+    if (version == SCHEMA_VERSION) return true;
+    bool ok = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, reason) == SQLITE_OK;
+    for (; ok && version < SCHEMA_VERSION; version++)
+        ok = sqlite3_exec(db, SCHEMA[version], NULL, NULL, reason) == SQLITE_OK;
+    return ok && sqlite3_exec(db, "COMMIT", NULL, NULL, reason) == SQLITE_OK;
 }
 
 static bool db_open(struct ledger *l, const char *path, char why[200])
@@ -300,6 +351,9 @@ static void code_of_row(sqlite3_stmt *s, struct code *c)
     c->dies_ms = sqlite3_column_int64(s, 13);
     c->trade_dies_ms = sqlite3_column_int64(s, 14);
     c->killed = sqlite3_column_int(s, 15) != 0;
+    c->kind = (enum code_kind)sqlite3_column_int(s, 16);
+    column_text(s, 17, c->openid, sizeof c->openid);
+    c->by_public_key = sqlite3_column_int(s, 18) != 0;
 }
 
 void ledger_code_add(struct ledger *l, struct code *c)
@@ -320,6 +374,9 @@ void ledger_code_add(struct ledger *l, struct code *c)
     sqlite3_bind_int64(s, 13, c->dies_ms);
     sqlite3_bind_int64(s, 14, c->trade_dies_ms);
     sqlite3_bind_int(s, 15, c->killed);
+    sqlite3_bind_int(s, 16, (int)c->kind);
+    bind_text(s, 17, c->openid);
+    sqlite3_bind_int(s, 18, c->by_public_key);
     write_end(l, S_CODE_ADD);
     c->id = sqlite3_last_insert_rowid(l->db);
 }
@@ -372,6 +429,7 @@ static bool trade_row(struct ledger *l, enum statement which, struct trade *t)
         t->paid_ms = sqlite3_column_int64(s, at++);
         t->closed_ms = sqlite3_column_int64(s, at++);
         t->refund_ms = sqlite3_column_int64(s, at++);
+        column_text(s, at++, t->payer, sizeof t->payer);
     }
     read_end(l, which);
     return found;
@@ -392,6 +450,7 @@ void ledger_trade_add(struct ledger *l, struct trade *t)
     sqlite3_bind_int64(s, 10, t->paid_ms);
     sqlite3_bind_int64(s, 11, t->closed_ms);
     sqlite3_bind_int64(s, 12, t->refund_ms);
+    bind_text(s, 13, t->payer);
     write_end(l, S_TRADE_ADD);
     t->id = sqlite3_last_insert_rowid(l->db);
 }
@@ -405,6 +464,7 @@ void ledger_trade_save(struct ledger *l, const struct trade *t)
     sqlite3_bind_int64(s, 4, t->paid_ms);
     sqlite3_bind_int64(s, 5, t->closed_ms);
     sqlite3_bind_int64(s, 6, t->refund_ms);
+    bind_text(s, 7, t->payer);
     write_end(l, S_TRADE_SAVE);
 }
 
@@ -420,6 +480,12 @@ bool ledger_trade_by_no(struct ledger *l, enum sandbox_channel ch, const char *t
     sqlite3_bind_int(l->statements[S_TRADE_BY_NO], 1, (int)ch);
     bind_text(l->statements[S_TRADE_BY_NO], 2, trade_no);
     return trade_row(l, S_TRADE_BY_NO, out);
+}
+
+bool ledger_trade_by_id(struct ledger *l, int64_t id, struct trade *out)
+{
+    sqlite3_bind_int64(l->statements[S_TRADE_BY_ID], 1, id);
+    return trade_row(l, S_TRADE_BY_ID, out);
 }
 
 bool ledger_trade_expired(struct ledger *l, int64_t now_ms, struct trade *out)
@@ -443,23 +509,85 @@ void ledger_refund_add(struct ledger *l, const struct refund *r)
     bind_text(s, 2, r->out_request_no);
     sqlite3_bind_int64(s, 3, r->amount_fen);
     sqlite3_bind_int64(s, 4, r->created_ms);
+    sqlite3_bind_int(s, 5, (int)r->channel);
+    bind_text(s, 6, r->refund_no);
+    bind_text(s, 7, r->notify_url);
+    sqlite3_bind_int(s, 8, (int)r->state);
+    sqlite3_bind_int64(s, 9, r->due_ms);
+    sqlite3_bind_int64(s, 10, r->done_ms);
+    sqlite3_bind_int(s, 11, r->by_public_key);
     write_end(l, S_REFUND_ADD);
+}
+
+void ledger_refund_save(struct ledger *l, const struct refund *r)
+{
+    sqlite3_stmt *s = write_begin(l, S_REFUND_SAVE);
+    sqlite3_bind_int64(s, 1, r->trade_id);
+    bind_text(s, 2, r->out_request_no);
+    sqlite3_bind_int(s, 3, (int)r->state);
+    sqlite3_bind_int64(s, 4, r->due_ms);
+    sqlite3_bind_int64(s, 5, r->done_ms);
+    write_end(l, S_REFUND_SAVE);
+}
+
+static bool refund_row(struct ledger *l, enum statement which, struct refund *r)
+{
+    sqlite3_stmt *s = l->statements[which];
+    bool found = read_row(l, which);
+    if (found) {
+        r->trade_id = sqlite3_column_int64(s, 0);
+        r->channel = (enum sandbox_channel)sqlite3_column_int(s, 1);
+        column_text(s, 2, r->out_request_no, sizeof r->out_request_no);
+        column_text(s, 3, r->refund_no, sizeof r->refund_no);
+        column_text(s, 4, r->notify_url, sizeof r->notify_url);
+        r->state = (enum refund_state)sqlite3_column_int(s, 5);
+        r->amount_fen = sqlite3_column_int64(s, 6);
+        r->created_ms = sqlite3_column_int64(s, 7);
+        r->due_ms = sqlite3_column_int64(s, 8);
+        r->done_ms = sqlite3_column_int64(s, 9);
+        r->by_public_key = sqlite3_column_int(s, 10) != 0;
+    }
+    read_end(l, which);
+    return found;
 }
 
 bool ledger_refund_find(struct ledger *l, int64_t trade_id, const char *out_request_no, struct refund *out)
 {
-    sqlite3_stmt *s = l->statements[S_REFUND_FIND];
+    sqlite3_bind_int64(l->statements[S_REFUND_FIND], 1, trade_id);
+    bind_text(l->statements[S_REFUND_FIND], 2, out_request_no);
+    return refund_row(l, S_REFUND_FIND, out);
+}
+
+bool ledger_refund_by_number(struct ledger *l, enum sandbox_channel ch, const char *out_request_no, struct refund *out)
+{
+    sqlite3_bind_int(l->statements[S_REFUND_BY_NUMBER], 1, (int)ch);
+    bind_text(l->statements[S_REFUND_BY_NUMBER], 2, out_request_no);
+    return refund_row(l, S_REFUND_BY_NUMBER, out);
+}
+
+bool ledger_refund_due(struct ledger *l, int64_t now_ms, struct refund *out)
+{
+    sqlite3_bind_int64(l->statements[S_REFUND_DUE], 1, now_ms);
+    return refund_row(l, S_REFUND_DUE, out);
+}
+
+void ledger_refunds_wake(struct ledger *l, int64_t due_ms)
+{
+    sqlite3_stmt *s = write_begin(l, S_REFUNDS_WAKE);
+    sqlite3_bind_int64(s, 1, due_ms);
+    sqlite3_bind_int64(s, 2, INT64_MAX);
+    write_end(l, S_REFUNDS_WAKE);
+}
+
+struct refund_use ledger_refund_use(struct ledger *l, int64_t trade_id)
+{
+    struct refund_use use = {0};
+    sqlite3_stmt *s = l->statements[S_REFUND_USE];
     sqlite3_bind_int64(s, 1, trade_id);
-    bind_text(s, 2, out_request_no);
-    bool found = read_row(l, S_REFUND_FIND);
-    if (found) {
-        out->trade_id = trade_id;
-        (void)snprintf(out->out_request_no, sizeof out->out_request_no, "%s", out_request_no);
-        out->amount_fen = sqlite3_column_int64(s, 0);
-        out->created_ms = sqlite3_column_int64(s, 1);
-    }
-    read_end(l, S_REFUND_FIND);
-    return found;
+    sqlite3_bind_int(s, 2, REFUND_CLOSED);
+    if (read_row(l, S_REFUND_USE)) use = (struct refund_use){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1)};
+    read_end(l, S_REFUND_USE);
+    return use;
 }
 
 struct totals ledger_totals(struct ledger *l)
@@ -471,6 +599,38 @@ struct totals ledger_totals(struct ledger *l)
                             sqlite3_column_int64(s, 3)};
     read_end(l, S_TOTALS);
     return t;
+}
+
+// --- OAuth
+
+void ledger_grant_add(struct ledger *l, const char *code, const char *openid, int64_t now_ms, int64_t expires_ms)
+{
+    sqlite3_stmt *s = write_begin(l, S_GRANTS_PURGE);
+    sqlite3_bind_int64(s, 1, now_ms);
+    write_end(l, S_GRANTS_PURGE);
+    s = write_begin(l, S_GRANT_ADD);
+    bind_text(s, 1, code);
+    bind_text(s, 2, openid);
+    sqlite3_bind_int64(s, 3, expires_ms);
+    write_end(l, S_GRANT_ADD);
+}
+
+enum grant ledger_grant_take(struct ledger *l, struct str code, int64_t now_ms, char openid[OPENID_MAX + 1])
+{
+    enum grant grant = GRANT_UNKNOWN;
+    sqlite3_stmt *s = l->statements[S_GRANT_FIND];
+    sqlite3_bind_text(s, 1, code.p, (int)code.n, SQLITE_TRANSIENT);
+    if (read_row(l, S_GRANT_FIND)) {
+        column_text(s, 0, openid, OPENID_MAX + 1);
+        bool is_over = sqlite3_column_int64(s, 1) <= now_ms, is_used = sqlite3_column_int(s, 2) != 0;
+        grant = is_used ? GRANT_USED : is_over ? GRANT_EXPIRED : GRANT_GOOD;
+    }
+    read_end(l, S_GRANT_FIND);
+    if (grant != GRANT_GOOD) return grant;
+    s = write_begin(l, S_GRANT_USE);
+    sqlite3_bind_text(s, 1, code.p, (int)code.n, SQLITE_TRANSIENT);
+    write_end(l, S_GRANT_USE);
+    return grant;
 }
 
 // --- Notices
@@ -485,7 +645,7 @@ void ledger_notice_add(struct ledger *l, const struct notice *n, int64_t trade_i
     sqlite3_bind_blob(s, 4, n->fields.p, (int)n->fields.n, SQLITE_TRANSIENT);
     sqlite3_bind_int64(s, 5, n->attempt);
     sqlite3_bind_int64(s, 6, n->due_ms);
-    sqlite3_bind_int(s, 7, n->forged);
+    sqlite3_bind_int(s, 7, (int)n->forgery);
     sqlite3_bind_int(s, 8, (int)end);
     write_end(l, S_NOTICE_ADD);
 }
@@ -503,7 +663,7 @@ static void notice_of_row(sqlite3_stmt *s, struct notice *n)
                          .channel = (enum sandbox_channel)sqlite3_column_int(s, 1),
                          .attempt = (unsigned)sqlite3_column_int(s, 4),
                          .due_ms = sqlite3_column_int64(s, 5),
-                         .forged = sqlite3_column_int(s, 6) != 0};
+                         .forgery = (enum forgery)sqlite3_column_int(s, 6)};
     column_text(s, 2, n->url, sizeof n->url);
     const void *p = sqlite3_column_blob(s, 3);
     buf_add(&n->fields, p, p ? (size_t)sqlite3_column_bytes(s, 3) : 0);
@@ -544,7 +704,7 @@ int64_t ledger_next_due_ms(struct ledger *l)
     int64_t due = INT64_MAX;
     sqlite3_stmt *s = l->statements[S_NEXT_DUE];
     bool found = read_row(l, S_NEXT_DUE);
-    for (int i = 0; found && i < 2; i++)
+    for (int i = 0; found && i < 3; i++)
         if (sqlite3_column_type(s, i) != SQLITE_NULL && sqlite3_column_int64(s, i) < due)
             due = sqlite3_column_int64(s, i);
     read_end(l, S_NEXT_DUE);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "sandbox/alipay_notice.h"
 #include "sandbox/trades.h"
+#include "sandbox/wechat_notice.h"
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,35 +12,42 @@
 #define SLOTS        16u
 #define CONNECT_MS   2000L
 #define ANSWER_MS    5000L
-#define REPLY_MAX    64u // of the answer's body; more is no `success` anyway
+#define REPLY_MAX    64u // of the answer's body is looked at: more is no `success` anyway
+#define BODY_MAX     65536u
 #define SLEEP_MAX_MS 60000
-#define MINUTE_MS    INT64_C(60000)
+#define SECOND_MS    INT64_C(1000)
+#define MINUTE_MS    (60 * SECOND_MS)
+#define HOUR_MS      (60 * MINUTE_MS)
 
 // Before the second attempt, the third, ...
-static const int64_t GAPS_MS[] = {0,
-                                  0,
-                                  4 * MINUTE_MS,
-                                  10 * MINUTE_MS,
-                                  10 * MINUTE_MS,
-                                  60 * MINUTE_MS,
-                                  120 * MINUTE_MS,
-                                  360 * MINUTE_MS,
-                                  900 * MINUTE_MS};
-#define N_GAPS (sizeof GAPS_MS / sizeof GAPS_MS[0])
+static const int64_t ALIPAY_GAPS_MS[] = {0,           0,           4 * MINUTE_MS, 10 * MINUTE_MS, 10 * MINUTE_MS,
+                                         1 * HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS,   15 * HOUR_MS};
+static const int64_t WECHATPAY_GAPS_MS[] = {15 * SECOND_MS, 15 * SECOND_MS, 30 * SECOND_MS, 3 * MINUTE_MS,
+                                            10 * MINUTE_MS, 20 * MINUTE_MS, 30 * MINUTE_MS, 30 * MINUTE_MS,
+                                            30 * MINUTE_MS, 60 * MINUTE_MS, 3 * HOUR_MS,    3 * HOUR_MS,
+                                            3 * HOUR_MS,    6 * HOUR_MS,    6 * HOUR_MS};
+
+static const struct {
+    const int64_t *gaps_ms;
+    unsigned n_gaps;
+} SCHEDULES[SANDBOX_N_CHANNELS] = {
+    [SANDBOX_ALIPAY] = {ALIPAY_GAPS_MS, sizeof ALIPAY_GAPS_MS / sizeof ALIPAY_GAPS_MS[0]},
+    [SANDBOX_WECHATPAY] = {WECHATPAY_GAPS_MS, sizeof WECHATPAY_GAPS_MS / sizeof WECHATPAY_GAPS_MS[0]},
+};
 
 struct slot {
     CURL *easy; // NULL: free
     struct notice notice;
-    struct buf form;
-    char reply[REPLY_MAX];
-    size_t reply_n;
+    struct buf body;
+    struct curl_slist *headers;
+    char reply[REPLY_MAX]; // the beginning
+    size_t reply_n;        // of the whole
     bool done, good;
 };
 
 struct notifier {
     struct sandbox *sandbox;
     CURLM *multi;
-    struct curl_slist *headers;
     pthread_t thread;
     bool started;
     atomic_bool stopping;
@@ -53,8 +61,7 @@ struct notifier *notifier_new(struct sandbox *s)
     if (!n) return NULL;
     n->sandbox = s;
     n->multi = curl_multi_init();
-    n->headers = curl_slist_append(NULL, "Content-Type: application/x-www-form-urlencoded;charset=utf-8");
-    if (n->multi && n->headers) return n;
+    if (n->multi) return n;
     notifier_free(n);
     return NULL;
 }
@@ -75,19 +82,21 @@ static size_t take_reply(char *p, size_t size, size_t count, void *user)
 {
     struct slot *slot = user;
     size_t n = size * count;
-    if (n > REPLY_MAX - slot->reply_n) return 0; // ends the transfer: it is no `success`
-    memcpy(slot->reply + slot->reply_n, p, n);
+    if (slot->reply_n < REPLY_MAX) {
+        size_t room = REPLY_MAX - slot->reply_n;
+        memcpy(slot->reply + slot->reply_n, p, n < room ? n : room);
+    }
     slot->reply_n += n;
-    return n;
+    return slot->reply_n <= BODY_MAX ? n : 0; // 0 ends the transfer
 }
 
-static bool easy_prepare(struct notifier *n, struct slot *slot)
+static bool easy_prepare(struct slot *slot)
 {
     CURL *e = slot->easy;
     return curl_easy_setopt(e, CURLOPT_URL, slot->notice.url) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)slot->form.n) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_POSTFIELDS, slot->form.p) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_HTTPHEADER, n->headers) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)slot->body.n) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_POSTFIELDS, slot->body.p) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_HTTPHEADER, slot->headers) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_reply) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_WRITEDATA, slot) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_PRIVATE, slot) == CURLE_OK &&
@@ -100,12 +109,36 @@ static bool easy_prepare(struct notifier *n, struct slot *slot)
            curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
 }
 
-static bool form_make(struct notifier *n, struct slot *slot)
+static bool headers_add(struct slot *slot, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(slot->headers, line);
+    if (longer) slot->headers = longer;
+    return longer != NULL;
+}
+
+static bool wechat_make(struct notifier *n, struct slot *slot)
+{
+    struct buf lines = {0};
+    bool ok = wechat_notice_write(&n->sandbox->keys, &slot->notice, &slot->body, &lines) &&
+              headers_add(slot, "Content-Type: application/json");
+    buf_char(&lines, 0);
+    if (lines.failed) ok = false;
+    char *line = lines.p;
+    for (char *end; ok && (end = strstr(line, "\r\n")); line = end + 2) {
+        *end = 0;
+        ok = headers_add(slot, line);
+    }
+    buf_free(&lines);
+    return ok;
+}
+
+static bool post_make(struct notifier *n, struct slot *slot)
 {
     switch (slot->notice.channel) {
     case SANDBOX_ALIPAY:
-        return alipay_notice_form(&n->sandbox->keys, &slot->notice, clock_now_ms(n->sandbox->clock), &slot->form);
-    case SANDBOX_WECHATPAY:
+        return alipay_notice_form(&n->sandbox->keys, &slot->notice, clock_now_ms(n->sandbox->clock), &slot->body) &&
+               headers_add(slot, "Content-Type: application/x-www-form-urlencoded;charset=utf-8");
+    case SANDBOX_WECHATPAY: return wechat_make(n, slot);
     case SANDBOX_N_CHANNELS: break;
     }
     return false;
@@ -114,7 +147,7 @@ static bool form_make(struct notifier *n, struct slot *slot)
 static void slot_send(struct notifier *n, struct slot *slot)
 {
     slot->easy = curl_easy_init();
-    if (slot->easy && form_make(n, slot) && easy_prepare(n, slot) &&
+    if (slot->easy && post_make(n, slot) && easy_prepare(slot) &&
         curl_multi_add_handle(n->multi, slot->easy) == CURLM_OK)
         return;
     log_error("sandbox", "a notification cannot be sent: out of memory");
@@ -128,7 +161,8 @@ static void slot_free(struct notifier *n, struct slot *slot)
         curl_easy_cleanup(slot->easy);
     }
     buf_free(&slot->notice.fields);
-    buf_free(&slot->form);
+    buf_free(&slot->body);
+    curl_slist_free_all(slot->headers);
     *slot = (struct slot){0};
 }
 
@@ -149,7 +183,7 @@ static bool take_due(struct notifier *n)
     for (unsigned i = 0; i < SLOTS; i++)
         if (slot_is_used(&n->slots[i])) busy[n_busy++] = n->slots[i].notice.id;
     ledger_lock(s->ledger);
-    trades_expire(s, now_ms);
+    trades_settle(s, now_ms);
     sandbox_values_store(s);
     s->woke = false;
     // Only what is durable may be sent: what this round owes newly is read after its commit.
@@ -165,6 +199,18 @@ static bool take_due(struct notifier *n)
     return ok;
 }
 
+static bool reply_is_good(const struct slot *slot, long status)
+{
+    switch (slot->notice.channel) {
+    case SANDBOX_ALIPAY:
+        return status == 200 && slot->reply_n <= REPLY_MAX &&
+               str_eq((struct str){slot->reply, slot->reply_n}, STR("success"));
+    case SANDBOX_WECHATPAY: return status == 200 || status == 204;
+    case SANDBOX_N_CHANNELS: break;
+    }
+    return false;
+}
+
 static void reap(struct notifier *n)
 {
     int left;
@@ -177,8 +223,7 @@ static void reap(struct notifier *n)
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_RESPONSE_CODE, &status);
         struct slot *slot = (struct slot *)(void *)user;
         slot->done = true;
-        slot->good = m->data.result == CURLE_OK && status == 200 &&
-                     str_eq((struct str){slot->reply, slot->reply_n}, STR("success"));
+        slot->good = m->data.result == CURLE_OK && reply_is_good(slot, status);
     }
 }
 
@@ -186,12 +231,13 @@ static void outcome_store(struct notifier *n, const struct slot *slot)
 {
     struct ledger *l = n->sandbox->ledger;
     unsigned attempt = slot->notice.attempt + 1;
-    if (slot->good || slot->notice.forged)
+    int64_t now_ms = clock_now_ms(n->sandbox->clock);
+    if (slot->good || slot->notice.forgery)
         ledger_notice_end(l, slot->notice.id, attempt, NOTICE_DELIVERED);
-    else if (attempt > N_GAPS)
+    else if (attempt > SCHEDULES[slot->notice.channel].n_gaps)
         ledger_notice_end(l, slot->notice.id, attempt, NOTICE_GIVEN_UP);
     else
-        ledger_notice_again(l, slot->notice.id, attempt, clock_now_ms(n->sandbox->clock) + GAPS_MS[attempt - 1]);
+        ledger_notice_again(l, slot->notice.id, attempt, now_ms + SCHEDULES[slot->notice.channel].gaps_ms[attempt - 1]);
 }
 
 // Returns how many; some of them may be due again at once.
@@ -262,6 +308,5 @@ void notifier_free(struct notifier *n)
     for (unsigned i = 0; i < SLOTS; i++)
         slot_free(n, &n->slots[i]);
     curl_multi_cleanup(n->multi);
-    curl_slist_free_all(n->headers);
     free(n);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sends the notifications that are owed, on a thread of its own, and closes the trades whose time is over. What is owed
-// stands in the ledger; a notification that was being sent when the process died is sent again.
+// Sends the notifications that are owed, on a thread of its own, and settles what time brings about (trades.h). What is
+// owed stands in the ledger; a notification that was being sent when the process died is sent again.
 //
-// Only an answer of HTTP 200 with exactly `success` ends one. Otherwise it comes again, on Alipay's schedule: three
-// times at once, then after 4m 10m 10m 1h 2h 6h 15h, counted in business time.
+// Alipay's ends with HTTP 200 and exactly `success`; otherwise it comes again three times at once, then after 4m 10m
+// 10m 1h 2h 6h 15h. WeChat Pay's ends with 200 or 204, and comes again after 15s 15s 30s 3m 10m 20m 30m 30m 30m 60m 3h
+// 3h 3h 6h 6h. All counted in business time.
 #ifndef TILL_SANDBOX_NOTIFIER_H
 #define TILL_SANDBOX_NOTIFIER_H
 

@@ -4,6 +4,9 @@
 #include "base/log.h"
 #include "sandbox/inside.h"
 #include "sandbox/notifier.h"
+#include "sandbox/visit.h"
+#include "sandbox/wechat_nonces.h"
+#include "sandbox/wechat_oauth.h"
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +100,10 @@ static void route(struct sandbox *s, const struct http_exchange *x, struct answe
 {
     if (is_at(x, "/gateway.do"))
         gateway(s, x, a);
+    else if (str_starts(x->path, STR("/v3/")) && !str_starts(x->path, STR("/v3/alipay/")))
+        wechat_gateway_request(s, x, a);
+    else if (is_at(x, WECHAT_AUTHORIZE) || is_at(x, WECHAT_ACCESS_TOKEN))
+        wechat_oauth_request(s, x, a);
     else if (is_at(x, "/wallet") || str_starts(x->path, STR("/wallet/")))
         wallet_request(s, x, a);
     else if (is_at(x, "/dev/clock") && s->owns_clock && s->on_loopback)
@@ -108,6 +115,12 @@ static void route(struct sandbox *s, const struct http_exchange *x, struct answe
 }
 
 // --- The round
+
+static void round_join(struct sandbox *s)
+{
+    if (!s->in_round) ledger_lock(s->ledger);
+    s->in_round = true;
+}
 
 static void on_request(void *ctx, struct http_exchange *x)
 {
@@ -121,8 +134,7 @@ static void on_request(void *ctx, struct http_exchange *x)
     a->x = x;
     x->user = a;
     answer_link(a);
-    if (!s->in_round) ledger_lock(s->ledger);
-    s->in_round = true;
+    round_join(s);
     route(s, x, a);
 }
 
@@ -149,11 +161,22 @@ static void on_round_end(void *ctx, struct http_worker *w)
     }
 }
 
+void sandbox_answer_later(struct answer *a, void (*fill)(struct sandbox *s, struct answer *a, void *arg), void *arg)
+{
+    struct sandbox *s = a->sandbox;
+    bool is_alone = !s->in_round; // else the round that is under way ends by itself
+    round_join(s);
+    a->later = false;
+    fill(s, a, arg);
+    if (is_alone) on_round_end(s, NULL);
+}
+
 static void on_closed(void *ctx, struct http_exchange *x)
 {
     struct answer *a = x->user;
     if (!a) return;
     devclock_forget(ctx, a);
+    visits_forget(ctx, a);
     http_timer_cancel(a->timer);
     answer_free(a);
 }
@@ -229,7 +252,8 @@ static bool open_all(struct sandbox *s, const struct sandbox_options *o, char wh
     ledger_unlock(s->ledger);
     if (!loaded) return false;
     s->notifier = notifier_new(s);
-    if (!s->notifier) {
+    s->wechat_nonces = wechat_nonces_new();
+    if (!s->notifier || !s->wechat_nonces) {
         (void)snprintf(why, 200, "sandbox: out of memory");
         return false;
     }
@@ -248,6 +272,7 @@ struct sandbox *sandbox_open(const struct sandbox_options *o, char why[200])
     s->clock = o->clock;
     s->owns_clock = o->owns_clock;
     s->on_loopback = is_loopback(o->listen);
+    (void)snprintf(s->pages_below, sizeof s->pages_below, "%s", o->pages_below ? o->pages_below : "");
     if (open_all(s, o, why)) return s;
     sandbox_free(s);
     return NULL;
@@ -279,8 +304,10 @@ void sandbox_stop(struct sandbox *s)
 {
     if (!s->started) return;
     s->started = false;
+    visits_hurry(s);
     (void)http_worker_post(http_server_worker(s->http, 0), release_delayed, s);
     http_server_stop(s->http, STOP_GRACE_MS);
+    visits_end(s);
     notifier_stop(s->notifier);
     ledger_lock(s->ledger);
     sandbox_values_store(s);
@@ -293,6 +320,7 @@ void sandbox_free(struct sandbox *s)
     if (!s) return;
     http_server_free(s->http);
     notifier_free(s->notifier);
+    wechat_nonces_free(s->wechat_nonces);
     devclock_free(s);
     ledger_close(s->ledger);
     keys_close(&s->keys);

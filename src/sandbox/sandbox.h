@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sandbox: the Alipay open-platform gateway as its official SDKs expect it on the wire, with a wallet that scans
-// and pays, a ledger that is the provider's own truth, and switches for the faults real providers have. WeChat Pay
-// stands beside it later: everything stored carries the channel.
+// The sandbox: Alipay's open-platform gateway and WeChat Pay's API v3 as their official SDKs expect them on the wire,
+// with a wallet that scans and pays, a ledger that is the providers' own truth, and switches for the faults real
+// providers have. Everything stored carries the channel.
 //
-// Threads: one HTTP worker, one notifier, one SQLite connection under one lock. Every function here may be called from
-// any thread, except that open, start, stop and free belong to one owner.
+// Threads: one HTTP worker, one notifier, one for each payment page being opened, one SQLite connection under one lock.
+// Every function here may be called from any thread, except that open, start, stop and free belong to one owner.
 //
 // Time: everything that happens at a business instant (expiry, retries, times in answers) reads `clock`, which the test
 // clock moves. What a fault delays is real time, except the delay of a notification, which is owed at an instant.
@@ -25,6 +25,8 @@ struct sandbox_options {
     // The sandbox alone in its process: it serves /dev/clock (on a loopback address only), keeps the clock's offset in
     // its file and restores it at opening. False where somebody else moves the clock.
     bool owns_clock;
+    // Besides this machine's own addresses the wallet opens payment pages below this one; NULL for none.
+    const char *pages_below;
 };
 
 // Who the merchant and the platforms are, as in sandbox.json.

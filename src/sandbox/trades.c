@@ -2,9 +2,12 @@
 #include "sandbox/trades.h"
 #include "base/timetext.h"
 #include "sandbox/alipay_notice.h"
+#include "sandbox/wechat_notice.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define REFUND_TAKES_MS 3000 // between WeChat Pay's "accepted" and the money
 
 static const struct {
     const char *name, *text;
@@ -16,6 +19,11 @@ static const struct {
     [REFUSAL_KILLED] = {"closed_before_scan", "this code was closed before anybody scanned it"},
     [REFUSAL_OTHER_TERMS] = {"other_terms", "the number of this code was used for a trade with other terms"},
     [REFUSAL_OTHER_WALLET] = {"other_wallet", "this code belongs to another wallet"},
+    [REFUSAL_OTHER_BUYER] = {"other_buyer", "this page was made for another buyer"},
+    [REFUSAL_PAGE_AWAY] = {"page_away", "the payment page does not answer"},
+    [REFUSAL_PAGE_ELSEWHERE] = {"page_elsewhere", "the payment page leads to a place this wallet does not open"},
+    [REFUSAL_PAGE_EMPTY] = {"page_empty", "the payment page offers this wallet nothing to pay"},
+    [REFUSAL_PAGE_FALSE] = {"page_false", "the payment page's parameters are not signed by the merchant"},
 };
 
 const char *refusal_name(enum refusal r)
@@ -56,14 +64,57 @@ static void trade_no_make(int64_t now_ms, char out[33])
     (void)snprintf(out, 33, "%s22001%s", date, digits);
 }
 
+// 28 digits too.
+static void transaction_id_make(int64_t now_ms, char out[33])
+{
+    char date[9], digits[17];
+    beijing_date(now_ms, date);
+    random_digits(digits, 16);
+    (void)snprintf(out, 33, "4200%s%s", date, digits);
+}
+
+static void refund_no_make(int64_t now_ms, char out[33])
+{
+    char date[9], digits[18];
+    beijing_date(now_ms, date);
+    random_digits(digits, 17);
+    (void)snprintf(out, 33, "5030%s%s", date, digits);
+}
+
+static void number_make(enum sandbox_channel ch, int64_t now_ms, char out[33])
+{
+    if (ch == SANDBOX_WECHATPAY)
+        transaction_id_make(now_ms, out);
+    else
+        trade_no_make(now_ms, out);
+}
+
 // --- Notifications
 
-static void notice_store(struct sandbox *s, const struct trade *t, const char *out_biz_no, bool forged,
-                         const char *notify_id, int64_t due_ms, enum notice_end end)
+// What a merchant is told: that something happened to the trade, or (`r`) to one of its refunds.
+struct news {
+    const struct trade *trade;
+    const struct refund *refund;
+    int64_t now_ms;
+};
+
+static const char *news_url(const struct news *w)
 {
-    struct notice n = {.channel = t->code.channel, .due_ms = due_ms, .forged = forged};
-    (void)snprintf(n.url, sizeof n.url, "%s", t->code.notify_url);
-    alipay_notice_fields(&s->keys.identity, t, out_biz_no, notify_id, &n.fields);
+    if (w->trade->code.channel == SANDBOX_WECHATPAY && w->refund) return w->refund->notify_url;
+    return w->trade->code.notify_url;
+}
+
+static void notice_store(struct sandbox *s, const struct news *w, enum forgery forgery, const char *notify_id,
+                         int64_t due_ms, enum notice_end end)
+{
+    const struct trade *t = w->trade;
+    const struct sandbox_identity *id = &s->keys.identity;
+    struct notice n = {.channel = t->code.channel, .due_ms = due_ms, .forgery = forgery};
+    (void)snprintf(n.url, sizeof n.url, "%s", news_url(w));
+    if (n.channel == SANDBOX_WECHATPAY)
+        wechat_notice_fields(id, t, w->refund, notify_id, w->now_ms, &n.fields);
+    else
+        alipay_notice_fields(id, t, w->refund ? w->refund->out_request_no : NULL, notify_id, &n.fields);
     ledger_notice_add(s->ledger, &n, t->id, end);
     buf_free(&n.fields);
 }
@@ -76,38 +127,61 @@ static void notify_id_make(int64_t now_ms, char out[40])
     (void)snprintf(out, 40, "%s%s", date, digits);
 }
 
-// What the merchant will be told, decided now and for good: a dropped notification is lost with all its retries.
-static void notice_owe(struct sandbox *s, const struct trade *t, const char *out_biz_no, int64_t now_ms)
+static enum forgery forgery_of(enum sandbox_channel ch, unsigned which)
 {
-    if (!t->code.notify_url[0]) return;
+    static const enum forgery kinds[] = {FORGERY_KEY, FORGERY_PROBE, FORGERY_SERIAL};
+    return ch == SANDBOX_WECHATPAY ? kinds[which % 3] : FORGERY_KEY;
+}
+
+// What the merchant will be told, decided now and for good: a dropped notification is lost with all its retries.
+static void notice_owe(struct sandbox *s, const struct trade *t, const struct refund *r, int64_t now_ms)
+{
+    struct news news = {t, r, now_ms};
+    if (!news_url(&news)[0]) return;
     struct notice_fate fate = faults_notice_draw(&s->faults, s->notice_draws++);
     enum notice_end end = fate.dropped ? NOTICE_DROPPED : NOTICE_OWED;
     char id[40];
     s->counters_changed = true;
     if (fate.forged) { // first, so that a merchant who believes it is found out by what he then refuses
         struct trade false_one = *t;
-        trade_no_make(now_ms, false_one.trade_no);
+        number_make(t->code.channel, now_ms, false_one.trade_no);
         notify_id_make(now_ms, id);
-        notice_store(s, &false_one, out_biz_no, true, id, now_ms, NOTICE_OWED);
+        notice_store(s, &(struct news){&false_one, r, now_ms}, forgery_of(t->code.channel, fate.forgery), id, now_ms,
+                     NOTICE_OWED);
     }
     notify_id_make(now_ms, id);
-    notice_store(s, t, out_biz_no, false, id, now_ms + fate.delay_ms, end);
-    if (fate.duplicated) notice_store(s, t, out_biz_no, false, id, now_ms + fate.duplicate_delay_ms, end);
+    notice_store(s, &news, FORGERY_NONE, id, now_ms + fate.delay_ms, end);
+    if (fate.duplicated) notice_store(s, &news, FORGERY_NONE, id, now_ms + fate.duplicate_delay_ms, end);
     s->woke = true;
 }
 
 // --- Moves
 
+struct trade trade_open(struct sandbox *s, const struct code *c, int64_t now_ms)
+{
+    struct trade t = {.code = *c, .state = TRADE_WAITING, .created_ms = now_ms, .expires_ms = c->trade_dies_ms};
+    number_make(c->channel, now_ms, t.trade_no);
+    ledger_trade_add(s->ledger, &t);
+    s->woke = true; // its expiry may be the next thing due
+    return t;
+}
+
+// WeChat Pay's trades wait for good: their time and their codes' only end paying.
+static bool is_over(const struct trade *t, int64_t now_ms)
+{
+    return t->code.channel == SANDBOX_WECHATPAY && t->state == TRADE_WAITING && now_ms >= t->expires_ms;
+}
+
 enum refusal trade_scan(struct sandbox *s, const struct code *c, int64_t now_ms, struct trade *out)
 {
-    if (ledger_trade_by_number(s->ledger, c->channel, c->out_trade_no, out))
-        return strcmp(out->code.terms, c->terms) == 0 ? REFUSAL_NONE : REFUSAL_OTHER_TERMS;
+    if (ledger_trade_by_number(s->ledger, c->channel, c->out_trade_no, out)) {
+        if (strcmp(out->code.terms, c->terms) != 0) return REFUSAL_OTHER_TERMS;
+        bool is_dead = c->channel == SANDBOX_WECHATPAY && out->state == TRADE_WAITING && now_ms >= c->dies_ms;
+        return is_dead || is_over(out, now_ms) ? REFUSAL_EXPIRED : REFUSAL_NONE;
+    }
     if (c->killed) return REFUSAL_KILLED;
     if (now_ms >= c->dies_ms) return REFUSAL_EXPIRED;
-    *out = (struct trade){.code = *c, .state = TRADE_WAITING, .created_ms = now_ms, .expires_ms = c->trade_dies_ms};
-    trade_no_make(now_ms, out->trade_no);
-    ledger_trade_add(s->ledger, out);
-    s->woke = true; // its expiry may be the next thing due
+    *out = trade_open(s, c, now_ms);
     return REFUSAL_NONE;
 }
 
@@ -119,6 +193,7 @@ enum refusal trade_pay(struct sandbox *s, struct trade *t, int64_t now_ms)
     case TRADE_PAID:
     case TRADE_FINISHED: return REFUSAL_PAID;
     }
+    if (is_over(t, now_ms)) return REFUSAL_EXPIRED;
     t->state = TRADE_PAID;
     t->paid_ms = now_ms;
     ledger_trade_save(s->ledger, t);
@@ -132,12 +207,17 @@ void trade_close(struct sandbox *s, struct trade *t, int64_t now_ms)
     t->state = TRADE_CLOSED;
     t->closed_ms = now_ms;
     ledger_trade_save(s->ledger, t);
-    notice_owe(s, t, NULL, now_ms);
+    if (t->code.channel == SANDBOX_ALIPAY) notice_owe(s, t, NULL, now_ms); // WeChat Pay tells of money only
 }
 
 void trade_refund(struct sandbox *s, struct trade *t, const char *out_request_no, int64_t amount_fen, int64_t now_ms)
 {
-    struct refund r = {.trade_id = t->id, .amount_fen = amount_fen, .created_ms = now_ms};
+    struct refund r = {.trade_id = t->id,
+                       .channel = t->code.channel,
+                       .state = REFUND_SUCCESS,
+                       .amount_fen = amount_fen,
+                       .created_ms = now_ms,
+                       .done_ms = now_ms};
     assert(t->state == TRADE_PAID && amount_fen > 0 && amount_fen <= t->code.total_fen - t->refunded_fen);
     (void)snprintf(r.out_request_no, sizeof r.out_request_no, "%s", out_request_no);
     t->refunded_fen += amount_fen;
@@ -148,7 +228,48 @@ void trade_refund(struct sandbox *s, struct trade *t, const char *out_request_no
     }
     ledger_refund_add(s->ledger, &r);
     ledger_trade_save(s->ledger, t);
-    notice_owe(s, t, r.out_request_no, now_ms);
+    notice_owe(s, t, &r, now_ms);
+}
+
+void trade_refund_accept(struct sandbox *s, struct refund *r, int64_t now_ms)
+{
+    bool ends = s->faults.refund_wechatpay != OUTCOME_PROCESSING;
+    r->channel = SANDBOX_WECHATPAY;
+    r->state = REFUND_PROCESSING;
+    r->created_ms = now_ms;
+    r->due_ms = ends ? now_ms + REFUND_TAKES_MS : INT64_MAX;
+    refund_no_make(now_ms, r->refund_no);
+    ledger_refund_add(s->ledger, r);
+    s->woke = true;
+}
+
+static enum refund_state outcome_state(enum refund_outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_SUCCESS: return REFUND_SUCCESS;
+    case OUTCOME_PROCESSING: return REFUND_PROCESSING;
+    case OUTCOME_ABNORMAL: return REFUND_ABNORMAL;
+    case OUTCOME_CLOSED: return REFUND_CLOSED;
+    }
+    return REFUND_SUCCESS;
+}
+
+// How it ends is decided when it does.
+static void refund_end(struct sandbox *s, struct refund *r)
+{
+    struct trade t;
+    int64_t now_ms = r->due_ms;
+    r->state = outcome_state(s->faults.refund_wechatpay);
+    r->due_ms = INT64_MAX;
+    r->done_ms = r->state == REFUND_PROCESSING ? 0 : now_ms;
+    ledger_refund_save(s->ledger, r);
+    if (r->state == REFUND_PROCESSING || !ledger_trade_by_id(s->ledger, r->trade_id, &t)) return;
+    if (r->state == REFUND_SUCCESS) {
+        t.refunded_fen += r->amount_fen;
+        t.refund_ms = now_ms;
+        ledger_trade_save(s->ledger, &t);
+    }
+    notice_owe(s, &t, r, now_ms);
 }
 
 void trades_expire(struct sandbox *s, int64_t now_ms)
@@ -157,4 +278,20 @@ void trades_expire(struct sandbox *s, int64_t now_ms)
     // Each turn closes one; a broken ledger closes none and finds it again, so it must end the loop.
     for (int64_t last = 0; ledger_trade_expired(s->ledger, now_ms, &t) && t.id != last; last = t.id)
         trade_close(s, &t, t.expires_ms);
+}
+
+static void refunds_end(struct sandbox *s, int64_t now_ms)
+{
+    struct refund r;
+    char last[NUMBER_MAX + 1] = ""; // as above
+    while (ledger_refund_due(s->ledger, now_ms, &r) && strcmp(r.out_request_no, last) != 0) {
+        memcpy(last, r.out_request_no, sizeof last);
+        refund_end(s, &r);
+    }
+}
+
+void trades_settle(struct sandbox *s, int64_t now_ms)
+{
+    trades_expire(s, now_ms);
+    refunds_end(s, now_ms);
 }

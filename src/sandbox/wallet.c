@@ -4,6 +4,9 @@
 #include "sandbox/alipay_notice.h"
 #include "sandbox/inside.h"
 #include "sandbox/trades.h"
+#include "sandbox/visit.h"
+#include "sandbox/wechat_notice.h"
+#include "sandbox/wechat_oauth.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,24 +25,31 @@ static const char *state_name(const struct trade *t)
 {
     switch (t->state) {
     case TRADE_WAITING: return "waiting";
-    case TRADE_PAID: return "paid";
+    case TRADE_PAID: return t->refunded_fen == t->code.total_fen ? "refunded" : "paid";
     case TRADE_CLOSED: return t->paid_ms ? "refunded" : "closed";
     case TRADE_FINISHED: return "finished";
     }
     return "";
 }
 
-static void put_trade(struct buf *out, const struct trade *t)
+static const char *provider_state(struct sandbox *s, const struct trade *t)
+{
+    if (t->code.channel == SANDBOX_ALIPAY) return alipay_trade_status(t->state);
+    return wechat_trade_state(t, ledger_refund_use(s->ledger, t->id).n > 0);
+}
+
+static void put_trade(struct sandbox *s, struct buf *out, const struct trade *t)
 {
     json_open(out, '{');
     json_kz(out, "channel", CHANNELS[t->code.channel]);
     json_kz(out, "out_trade_no", t->code.out_trade_no);
-    json_kz(out, "provider_trade_no", t->trade_no);
+    // WeChat Pay gives a trade its number when it is paid.
+    if (t->code.channel == SANDBOX_ALIPAY || t->paid_ms) json_kz(out, "provider_trade_no", t->trade_no);
     json_kz(out, "subject", t->code.subject);
     json_ki64(out, "amount", t->code.total_fen);
     json_kz(out, "currency", "CNY");
     json_kz(out, "state", state_name(t));
-    json_kz(out, "provider_state", alipay_trade_status(t->state));
+    json_kz(out, "provider_state", provider_state(s, t));
     json_ki64(out, "captured_amount", t->paid_ms ? t->code.total_fen : 0);
     json_ki64(out, "refunded_amount", t->refunded_fen);
     json_ktime(out, "created_at", t->created_ms);
@@ -65,16 +75,27 @@ static void refuse_fault(struct answer *a, const struct json_fault *f)
 
 // --- POST /wallet/scan, POST /wallet/pay
 
+// What the buyer shows, and whose phone it is.
 struct wish {
-    struct str code, number, wallet; // borrowed from `root`
+    struct str code, number, wallet, user; // borrowed from `root`
     json_t *root;
 };
 
-// What the buyer shows. False: refused already. On true the caller frees w->root.
+static bool is_user(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '-'))
+            return false;
+    }
+    return s.n > 0;
+}
+
+// False: refused already. On true the caller frees w->root.
 static bool wish_read(const struct http_exchange *x, bool takes_number, struct wish *w, struct answer *a)
 {
-    static const char *const scan_names[] = {"code", "wallet", NULL};
-    static const char *const pay_names[] = {"code", "wallet", "out_trade_no", NULL};
+    static const char *const scan_names[] = {"code", "wallet", "user", NULL};
+    static const char *const pay_names[] = {"code", "wallet", "user", "out_trade_no", NULL};
     struct json_fault fault;
     *w = (struct wish){.root = json_read_object(x->body, &fault)};
     if (w->root) {
@@ -87,6 +108,8 @@ static bool wish_read(const struct http_exchange *x, bool takes_number, struct w
         if (json_in_str(&in, "wallet", false, 32, &w->wallet) && !str_eq(w->wallet, STR("alipay")) &&
             !str_eq(w->wallet, STR("wechatpay")))
             json_in_fail(&in, "wallet", "out_of_range", "must be alipay or wechatpay");
+        if (json_in_str(&in, "user", false, WALLET_USER_MAX, &w->user) && !is_user(w->user))
+            json_in_fail(&in, "user", "out_of_range", "must be letters, digits, - and _");
     }
     if (!fault.code) return true;
     refuse_fault(a, &fault);
@@ -99,17 +122,106 @@ static bool is_other_wallet(const struct wish *w, enum sandbox_channel ch)
     return w->wallet.n > 0 && !str_eq(w->wallet, str_of(CHANNELS[ch]));
 }
 
-// The trade of a scanned code. False: refused already.
-static bool trade_of_code(struct sandbox *s, const struct wish *w, int64_t now_ms, struct trade *t, struct answer *a)
+// WeChat's browser comes back to the merchant's page by this addition of his.
+static struct str without_return_address(struct str code)
+{
+    static const char mark[] = "&redirect_url=";
+    const char *at = code.n ? memmem(code.p, code.n, mark, sizeof mark - 1) : NULL;
+    return at && str_starts(code, STR("https://wx.tenpay.com/")) ? (struct str){code.p, (size_t)(at - code.p)} : code;
+}
+
+// An address that none of the providers gave out.
+static bool is_page(struct str code)
+{
+    if (str_starts(code, STR("https://qr.alipay.com/")) || str_starts(code, STR("https://wx.tenpay.com/")))
+        return false;
+    return str_starts(code, STR("http://")) || str_starts(code, STR("https://"));
+}
+
+// Shown by the answer: the trade as it is now, paid if that was the wish.
+static void show_or_pay(struct sandbox *s, struct trade *t, bool pays, struct str user, struct answer *a)
+{
+    if (t->code.channel == SANDBOX_WECHATPAY && pays && t->state == TRADE_WAITING) {
+        if (t->code.openid[0])
+            memcpy(t->payer, t->code.openid, sizeof t->payer);
+        else
+            wechat_openid(user, t->payer);
+    }
+    enum refusal no = pays ? trade_pay(s, t, clock_now_ms(s->clock)) : REFUSAL_NONE;
+    if (no) {
+        refuse_not_payable(a, no);
+        return;
+    }
+    put_trade(s, &a->body, t); // "state" and "provider_trade_no", and what else the wallet shows
+    answer_json(a, 200);
+}
+
+// Opens the payment page; wallet_visited() answers.
+static void page_open(struct sandbox *s, const struct http_exchange *x, const struct wish *w, bool pays,
+                      struct answer *a)
+{
+    struct visit v = {.wallet = str_eq(w->wallet, STR("wechatpay")) ? SANDBOX_WECHATPAY : SANDBOX_ALIPAY, .pays = pays};
+    if (memchr(w->code.p, 0, w->code.n)) {
+        answer_problem(a, 404, "unknown_code", "this is no address", "/code");
+        return;
+    }
+    memcpy(v.url, w->code.p, w->code.n); // CODE_MAX is less than its room
+    if (w->user.n) memcpy(v.user, w->user.p, w->user.n);
+    if (!visit_begin(s, &v, x, a))
+        answer_problem(a, 503, "overloaded", "too many payment pages are being opened", NULL);
+}
+
+static bool visit_code(struct sandbox *s, const struct visit *v, struct code *code)
+{
+    switch (v->find) {
+    case FIND_WAP: return ledger_code_latest(s->ledger, SANDBOX_ALIPAY, v->text, code);
+    case FIND_CODE:
+        // A Native code cannot be reached from a page inside WeChat.
+        return ledger_code_find(s->ledger, str_of(v->text), code) && code->channel == SANDBOX_ALIPAY;
+    case FIND_JSAPI: return ledger_code_find(s->ledger, str_of(v->text), code) && code->kind == CODE_JSAPI;
+    }
+    return false;
+}
+
+void wallet_visited(struct sandbox *s, const struct visit *v, struct answer *a)
 {
     struct code code;
-    if (!ledger_code_find(s->ledger, w->code, &code)) {
-        answer_problem(a, 404, "unknown_code", "no provider of this sandbox gave out this code", "/code");
-        return false;
+    struct trade t;
+    char openid[OPENID_MAX + 1];
+    int64_t now_ms = clock_now_ms(s->clock);
+    enum refusal no = v->refusal;
+    trades_settle(s, now_ms);
+    wechat_openid(str_of(v->user), openid);
+    if (!no && !visit_code(s, v, &code)) no = REFUSAL_PAGE_EMPTY;
+    if (!no && code.channel != v->wallet) no = REFUSAL_OTHER_WALLET;
+    if (!no && v->find == FIND_JSAPI && strcmp(code.openid, openid) != 0) no = REFUSAL_OTHER_BUYER;
+    if (!no) no = trade_scan(s, &code, now_ms, &t);
+    if (no)
+        refuse_not_payable(a, no);
+    else
+        show_or_pay(s, &t, v->pays, str_of(v->user), a);
+}
+
+static void take_code(struct sandbox *s, const struct http_exchange *x, const struct wish *w, bool pays,
+                      struct answer *a)
+{
+    struct code code;
+    struct trade t;
+    bool is_ours = ledger_code_find(s->ledger, without_return_address(w->code), &code) && code.kind != CODE_JSAPI;
+    if (!is_ours && is_page(w->code)) {
+        page_open(s, x, w, pays, a);
+        return;
     }
-    enum refusal no = is_other_wallet(w, code.channel) ? REFUSAL_OTHER_WALLET : trade_scan(s, &code, now_ms, t);
-    if (no) refuse_not_payable(a, no);
-    return !no;
+    if (!is_ours) {
+        answer_problem(a, 404, "unknown_code", "no provider of this sandbox gave out this code", "/code");
+        return;
+    }
+    enum refusal no =
+        is_other_wallet(w, code.channel) ? REFUSAL_OTHER_WALLET : trade_scan(s, &code, clock_now_ms(s->clock), &t);
+    if (no)
+        refuse_not_payable(a, no);
+    else
+        show_or_pay(s, &t, pays, w->user, a);
 }
 
 static bool trade_of_number(struct sandbox *s, const struct wish *w, struct trade *t, struct answer *a)
@@ -124,37 +236,17 @@ static bool trade_of_number(struct sandbox *s, const struct wish *w, struct trad
     return false;
 }
 
-static void scan(struct sandbox *s, const struct http_exchange *x, struct answer *a)
+static void scan_or_pay(struct sandbox *s, const struct http_exchange *x, bool pays, struct answer *a)
 {
     struct wish w;
     struct trade t;
-    int64_t now_ms = clock_now_ms(s->clock);
-    if (!wish_read(x, false, &w, a)) return;
-    trades_expire(s, now_ms);
-    if (trade_of_code(s, &w, now_ms, &t, a)) {
-        put_trade(&a->body, &t);
-        answer_json(a, 200);
-    }
+    if (!wish_read(x, pays, &w, a)) return;
+    trades_settle(s, clock_now_ms(s->clock));
+    if (!w.number.p)
+        take_code(s, x, &w, pays, a);
+    else if (trade_of_number(s, &w, &t, a))
+        show_or_pay(s, &t, pays, w.user, a);
     json_decref(w.root);
-}
-
-static void pay(struct sandbox *s, const struct http_exchange *x, struct answer *a)
-{
-    struct wish w;
-    struct trade t;
-    int64_t now_ms = clock_now_ms(s->clock);
-    if (!wish_read(x, true, &w, a)) return;
-    trades_expire(s, now_ms);
-    bool found = w.number.p ? trade_of_number(s, &w, &t, a) : trade_of_code(s, &w, now_ms, &t, a);
-    json_decref(w.root);
-    if (!found) return;
-    enum refusal no = trade_pay(s, &t, now_ms);
-    if (no) {
-        refuse_not_payable(a, no);
-        return;
-    }
-    put_trade(&a->body, &t); // "state" and "provider_trade_no", and what else the wallet shows
-    answer_json(a, 200);
 }
 
 // --- GET /wallet/trades
@@ -189,12 +281,12 @@ static void list_trades(struct sandbox *s, const struct http_exchange *x, struct
         answer_problem(a, 400, "bad_cursor", "the cursor is not one of ours", NULL);
         return;
     }
-    trades_expire(s, clock_now_ms(s->clock));
+    trades_settle(s, clock_now_ms(s->clock));
     json_open(&a->body, '{');
     json_key(&a->body, "data");
     json_open(&a->body, '[');
     for (int64_t n = 0; n < limit && ledger_trade_before(s->ledger, before, &t); n++) {
-        put_trade(&a->body, &t);
+        put_trade(s, &a->body, &t);
         before = t.id;
     }
     json_close(&a->body, ']');
@@ -214,19 +306,19 @@ static void show_trade(struct sandbox *s, struct str number, struct answer *a)
 {
     struct trade t;
     struct wish w = {.number = number};
-    trades_expire(s, clock_now_ms(s->clock));
+    trades_settle(s, clock_now_ms(s->clock));
     if (number.n > NUMBER_MAX || memchr(number.p, 0, number.n)) {
         answer_problem(a, 404, "unknown_trade", "no trade has this number", NULL);
         return;
     }
     if (!trade_of_number(s, &w, &t, a)) return;
-    put_trade(&a->body, &t);
+    put_trade(s, &a->body, &t);
     answer_json(a, 200);
 }
 
 static void show_ledger(struct sandbox *s, struct answer *a)
 {
-    trades_expire(s, clock_now_ms(s->clock));
+    trades_settle(s, clock_now_ms(s->clock));
     struct totals t = ledger_totals(s->ledger);
     json_open(&a->body, '{');
     json_ki64(&a->body, "captured", t.captured_fen);
@@ -257,6 +349,10 @@ static void set_faults(struct sandbox *s, const struct faults *f)
     s->faults = *f;
     s->gateway_draws = s->notice_draws = 0;
     s->counters_changed = true;
+    if (f->refund_wechatpay != OUTCOME_PROCESSING) {
+        ledger_refunds_wake(s->ledger, clock_now_ms(s->clock));
+        s->woke = true;
+    }
     faults_write(f, &text);
     if (!text.failed) ledger_value_set(s->ledger, "faults", buf_view(&text));
     buf_free(&text);
@@ -304,9 +400,9 @@ void wallet_request(struct sandbox *s, const struct http_exchange *x, struct ans
     if (str_eq(path, STR("/wallet"))) {
         if (allows(x, a, "GET, HEAD", get)) show_page(a);
     } else if (str_eq(path, STR("/wallet/scan"))) {
-        if (allows(x, a, "POST", post)) scan(s, x, a);
+        if (allows(x, a, "POST", post)) scan_or_pay(s, x, false, a);
     } else if (str_eq(path, STR("/wallet/pay"))) {
-        if (allows(x, a, "POST", post)) pay(s, x, a);
+        if (allows(x, a, "POST", post)) scan_or_pay(s, x, true, a);
     } else if (str_eq(path, STR("/wallet/trades"))) {
         if (allows(x, a, "GET, HEAD", get)) list_trades(s, x, a);
     } else if (str_starts(path, one_trade)) {

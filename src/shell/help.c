@@ -42,7 +42,8 @@ static const struct command COMMANDS[] = {
      "ends.\n"},
     {"sandbox", "the simulated Alipay and WeChat Pay gateways alone", "till sandbox [FLAGS]",
      "  --listen HOST:PORT  where to serve (127.0.0.1:8081)\n"
-     "  --keys DIR          the key files; fresh pairs are made if it is empty\n"},
+     "  --keys DIR          the key files; fresh pairs are made if it is empty\n"
+     "  --pages URL         the wallet opens payment pages below this address too, not only this machine's\n"},
     {"audit", "check every invariant over a store", "till audit [FLAGS]",
      "One line for each invariant: holds, pending or BROKEN, with counts and examples. Exit status 1 only "
      "for BROKEN.\n"

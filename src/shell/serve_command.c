@@ -82,10 +82,11 @@ int serve_command(int argc, char **argv)
 
 int sandbox_command(int argc, char **argv)
 {
-    const char *listen = "127.0.0.1:8081", *keys = "till-data/keys";
+    const char *listen = "127.0.0.1:8081", *keys = "till-data/keys", *pages = "";
     const struct flag flags[] = {
         {.name = "--listen", .kind = FLAG_TEXT, .out = &listen},
         {.name = "--keys", .kind = FLAG_TEXT, .out = &keys},
+        {.name = "--pages", .kind = FLAG_TEXT, .out = &pages},
         {.name = NULL},
     };
     struct flag_input in = {.argc = argc, .argv = argv, .flags = flags};
@@ -93,8 +94,12 @@ int sandbox_command(int argc, char **argv)
     if (!flags_read(&in, why)) return usage_error("sandbox", why);
     (void)snprintf(data, sizeof data, "%s/sandbox.db", keys);
     struct clock clock = {0};
-    struct sandbox_options o = {
-        .listen = listen, .keys_dir = keys, .data_path = data, .clock = &clock, .owns_clock = true};
+    struct sandbox_options o = {.listen = listen,
+                                .keys_dir = keys,
+                                .data_path = data,
+                                .clock = &clock,
+                                .owns_clock = true,
+                                .pages_below = pages};
     sigset_t stops;
     stop_signals_block(&stops);
     struct sandbox *s = sandbox_open(&o, open_why);

@@ -156,7 +156,8 @@ static bool open_sandbox(struct service *s)
                                 .data_path = data,
                                 .clock = &s->clock,
                                 .fresh = s->o->fresh,
-                                .owns_clock = false};
+                                .owns_clock = false,
+                                .pages_below = s->config->server.public_url};
     s->sandbox = sandbox_open(&o, why);
     if (!s->sandbox) return fail(s, "sandbox: %s", why);
     return default_alipay(s, keys) && default_wechatpay(s, keys);
