@@ -24,6 +24,7 @@ void refund_ask(struct run *r, struct refund *f, const struct payment *p)
     c->amount_fen = f->amount_fen;
     c->total_fen = p->captured_fen;
     c->refund_key = f->key;
+    c->is_retry = f->tries > 1;
     // A capture is sent back by the system at most once, so its own number serves: the same after any crash.
     c->number_key = f->cause == CAUSE_MERCHANT ? f->key : p->key;
 }
