@@ -363,7 +363,9 @@ static void judge_failure(const struct call *call, struct str code, const json_t
     struct str sub_code = field(node, "sub_code");
     detail_of(a, sub_code.n > 0 ? sub_code : code);
     a->trouble = trouble_of(code, last_word(sub_code));
-    if (!str_eq(code, STR("40004")))
+    if (a->trouble == TROUBLE_SLOW_DOWN)
+        say(a, OUTCOME_UNKNOWN, FACT_NONE);
+    else if (!str_eq(code, STR("40004")))
         judge_gateway(call->method, code, a);
     else if (field_is(node, "retry_flag", "Y"))
         say(a, OUTCOME_UNKNOWN, FACT_NONE);

@@ -585,6 +585,7 @@ struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx, 
     if (!l) return NULL;
     *l = (struct lane){.caller = c, .ops = ops, .ctx = ctx, .sink = *sink, .again_ms = INT64_MAX};
     l->deadline_ms = ops->deadline_ms > 0 ? ops->deadline_ms : c->options.deadline_ms;
+    l->ahead_ms = -mono_ms(); // its time begins at 0; the first call sets it
     care_init(&l->care);
     TAILQ_INIT(&l->unanswered);
     TAILQ_INIT(&l->to_judge);

@@ -37,7 +37,6 @@ struct service {
     struct sqlite_options sqlite;
     struct store *store;
     struct reader *sweep_reader;
-    struct caller *caller;
     struct sandbox *sandbox;
     pthread_t engine_thread;
     bool engine_runs;
@@ -257,8 +256,8 @@ static bool open_channels(struct service *s)
     char why[200];
     struct caller_options co = {
         .signers = 2, .max_calls = CALLS_MAX, .max_in_flight = CALLS_IN_FLIGHT, .deadline_ms = CALL_DEADLINE_MS};
-    s->caller = caller_open(&co, why);
-    if (!s->caller) return fail(s, "%s", why);
+    s->shell.caller = caller_open(&co, why);
+    if (!s->shell.caller) return fail(s, "%s", why);
     if (!config_has_alipay(s->config)) return true;
     char notify_url[320];
     (void)snprintf(notify_url, sizeof notify_url, "%s/notify/alipay", s->shell.public_url);
@@ -271,7 +270,7 @@ static bool open_channels(struct service *s)
         .notify_url = notify_url,
     };
     struct answer_sink sink = {post_answer, s};
-    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->caller, &sink, s->shell.secret, why);
+    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->shell.caller, &sink, s->shell.secret, why);
     return s->shell.channels[CHANNEL_ALIPAY] || fail(s, "%s", why);
 }
 
@@ -478,7 +477,7 @@ static void close_all(struct service *s)
     // The engine's thread is gone, so nobody submits; what the channels still answer goes into its inbox.
     for (unsigned c = 0; c < N_CHANNELS; c++)
         if (sh->channels[c]) sh->channels[c]->ops->free(sh->channels[c]);
-    if (s->caller) caller_free(s->caller);
+    if (sh->caller) caller_free(sh->caller);
     if (sh->broker) sh->broker->ops->free(sh->broker);
     engine_free(sh->engine);
     api_forget(sh);
