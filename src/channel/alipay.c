@@ -46,7 +46,7 @@ static void alipay_judge(void *ctx, const struct call *call, const struct call_r
     if (answer->outcome == OUTCOME_UNKNOWN && strcmp(answer->detail, "bad signature") == 0) signature_complain(a);
 }
 
-static const struct lane_ops LANE_OPS = {alipay_build, alipay_judge};
+static const struct lane_ops LANE_OPS = {.build = alipay_build, .judge = alipay_judge, .name = "alipay"};
 
 // --- What the engine asks for
 

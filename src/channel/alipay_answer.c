@@ -291,12 +291,27 @@ static bool is_one_of(struct str word, const char *const list[])
     return false;
 }
 
+static bool ends_with(struct str s, struct str tail)
+{
+    return s.n >= tail.n && memcmp(s.p + s.n - tail.n, tail.p, tail.n) == 0;
+}
+
 // "ACQ.SYSTEM_ERROR", the misspelt "AQC.SYSTEM_ERROR" and "aop.ACQ.SYSTEM_ERROR" are one thing.
 static struct str last_word(struct str sub_code)
 {
     const char *dot = sub_code.n ? memrchr(sub_code.p, '.', sub_code.n) : NULL;
     if (!dot) return sub_code;
     return (struct str){dot + 1, sub_code.n - (size_t)(dot + 1 - sub_code.p)};
+}
+
+// What a failure says of Alipay itself, whatever it says of the trade. "40005" and kin: "isv.app-call-limited",
+// "isv.method-call-limited".
+static enum trouble trouble_of(struct str code, struct str word)
+{
+    static const char *const their_fault[] = {"SYSTEM_ERROR", "unknow-error", NULL};
+    if (str_eq(code, STR("40005")) || ends_with(word, STR("call-limited"))) return TROUBLE_SLOW_DOWN;
+    if (str_eq(code, STR("20000")) || is_one_of(word, their_fault)) return TROUBLE_FAULT;
+    return TROUBLE_NONE;
 }
 
 // The business said no ("40004"). What the code leaves open is unknown.
@@ -347,7 +362,10 @@ static void judge_failure(const struct call *call, struct str code, const json_t
 {
     struct str sub_code = field(node, "sub_code");
     detail_of(a, sub_code.n > 0 ? sub_code : code);
-    if (!str_eq(code, STR("40004")))
+    a->trouble = trouble_of(code, last_word(sub_code));
+    if (a->trouble == TROUBLE_SLOW_DOWN)
+        say(a, OUTCOME_UNKNOWN, FACT_NONE);
+    else if (!str_eq(code, STR("40004")))
         judge_gateway(call->method, code, a);
     else if (field_is(node, "retry_flag", "Y"))
         say(a, OUTCOME_UNKNOWN, FACT_NONE);

@@ -1,138 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "channel/caller.h"
+#include "base/log.h"
 #include "base/mono.h"
-#include "port/clock.h"
-#include <curl/curl.h>
-#include <pthread.h>
+#include "channel/caller_inside.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
-#include <sys/queue.h>
 
-#define HEADERS_MAX    (32 * 1024)
-#define IDLE_POLL_MS   60000
-#define USER_AGENT     "till"
-#define EASY_SPARE_MAX 32
-
-enum stage {
-    STAGE_WAITING, // in its lane, or still in the inbox
-    STAGE_BUILD,   // with the signers
-    STAGE_FLYING,
-    STAGE_JUDGE, // with the signers
-};
-
-TAILQ_HEAD(jobs, job);
-struct job {
-    // fixed when submitted
-    struct lane *lane;
-    struct call call;
-    int64_t now_ms;               // Till's clock
-    int64_t submitted_ms, due_ms; // monotonic
-    struct str subject;           // behind the struct, as call.payer is
-
-    // the loop's
-    enum stage stage;
-    atomic_bool answered; // written by the loop; a signer looks, to save itself work nobody waits for
-    int64_t sent_ms;      // monotonic, 0: not yet
-    CURL *easy;
-    struct curl_slist *header_list;
-    TAILQ_ENTRY(job) by_due;   // of the unanswered
-    TAILQ_ENTRY(job) in_stage; // of the one list its stage says; none while it flies
-
-    // whose turn it is: loop or signer, handed over under the lock
-    struct call_request request;
-    bool is_built;
-    int status;
-    struct buf reply_headers, reply_body;
-    bool too_long;
-    struct answer answer;
-    struct buf text;
-};
-
-struct lane {
-    struct caller *caller;
-    const struct lane_ops *ops;
-    void *ctx;
-    struct answer_sink sink;
-    struct jobs waiting; // loop
-    unsigned n_active;   // loop: beyond waiting
-    unsigned n_jobs;     // lock: all
-    bool is_closing;     // lock
-    bool is_closed;      // lock
-};
-
-struct caller {
-    struct caller_options options;
-    CURLM *multi;
-    pthread_t loop, signer[CALLER_SIGNERS_MAX];
-    unsigned n_signers;
-    bool has_loop;
-
-    // loop
-    struct jobs unanswered; // by deadline
-    CURL *spare[EASY_SPARE_MAX];
-    unsigned n_spare;
-
-    pthread_mutex_t lock;
-    pthread_cond_t work_came, lane_closed;
-    struct jobs inbox, to_judge, to_build, done;
-    struct lane *lanes[CALLER_LANES_MAX];
-    bool must_stop;
-};
-
-// --- Headers
-
-static bool same_letters(struct str s, const char *name)
-{
-    return strlen(name) == s.n && strncasecmp(s.p, name, s.n) == 0;
-}
-
-static struct str trimmed(struct str s)
-{
-    while (s.n > 0 && strchr(" \t\r\n", s.p[0])) {
-        s.p++;
-        s.n--;
-    }
-    while (s.n > 0 && strchr(" \t\r\n", s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
-struct str call_reply_header(const struct call_reply *reply, const char *name)
-{
-    struct str rest = reply->headers, found = {"", 0};
-    unsigned n = 0;
-    while (rest.n > 0) {
-        const char *end = memchr(rest.p, '\n', rest.n);
-        struct str line = {rest.p, end ? (size_t)(end - rest.p) + 1 : rest.n};
-        rest.p += line.n;
-        rest.n -= line.n;
-        const char *colon = memchr(line.p, ':', line.n);
-        if (!colon || !same_letters((struct str){line.p, (size_t)(colon - line.p)}, name)) continue;
-        found = trimmed((struct str){colon + 1, line.n - (size_t)(colon - line.p) - 1});
-        n++;
-    }
-    return n == 1 ? found : (struct str){"", 0};
-}
+#define IDLE_POLL_MS 60000
 
 // --- A job's life: the loop thread
-
-static void spare_easy(struct caller *c, CURL *easy)
-{
-    if (!easy) return;
-    if (c->n_spare == EASY_SPARE_MAX) {
-        curl_easy_cleanup(easy);
-        return;
-    }
-    curl_easy_reset(easy);
-    c->spare[c->n_spare++] = easy;
-}
-
-static CURL *take_easy(struct caller *c)
-{
-    return c->n_spare > 0 ? c->spare[--c->n_spare] : curl_easy_init();
-}
 
 static void job_free(struct job *j)
 {
@@ -145,40 +21,70 @@ static void job_free(struct job *j)
     free(j);
 }
 
-static void signers_take(struct caller *c, struct job *j, enum stage stage)
+// The lane's own time, for what care.h counts: it goes on with the monotonic clock, and jumps ahead when a call brings
+// news that Till's clock did. Of the two the one that ran further counts, so a breaker that is open for half a minute
+// is over when the test clock is moved by six hours, and also when an hour is taken back from the wall clock. (A call's
+// deadline is real time: what it waits for is a network.)
+static int64_t lane_now_ms(const struct lane *l)
 {
-    j->stage = stage;
-    pthread_mutex_lock(&c->lock);
-    if (stage == STAGE_JUDGE)
-        TAILQ_INSERT_TAIL(&c->to_judge, j, in_stage);
-    else
-        TAILQ_INSERT_TAIL(&c->to_build, j, in_stage);
-    pthread_cond_signal(&c->work_came);
-    pthread_mutex_unlock(&c->lock);
+    return mono_ms() + l->ahead_ms;
 }
 
-// A call is signed when it has a place on the wire, not before: its timestamp stays fresh.
-static void lane_admit(struct lane *l)
+static void lane_time_came(struct lane *l, const struct job *j)
 {
-    struct caller *c = l->caller;
-    struct job *j;
-    while (l->n_active < c->options.max_in_flight && (j = TAILQ_FIRST(&l->waiting))) {
-        TAILQ_REMOVE(&l->waiting, j, in_stage);
-        l->n_active++;
-        signers_take(c, j, STAGE_BUILD);
+    int64_t ahead_ms = j->now_ms - j->submitted_ms;
+    pthread_mutex_lock(&l->caller->lock);
+    if (ahead_ms > l->ahead_ms) l->ahead_ms = ahead_ms;
+    pthread_mutex_unlock(&l->caller->lock);
+}
+
+static unsigned class_of(const struct call *call)
+{
+    switch (call->method) {
+    case CALL_CREATE: return 0;
+    case CALL_CLOSE:
+    case CALL_CANCEL:
+    case CALL_REFUND: return 1;
+    case CALL_QUERY:
+    case CALL_REFUND_QUERY:
+    case CALL_NONE: break;
     }
+    return call->on_demand ? 2 : 3;
 }
 
-// The last of a job that nobody else holds.
-static void job_end(struct job *j)
+static void signers_take(struct job *j, enum stage stage)
 {
     struct lane *l = j->lane;
-    if (j->stage != STAGE_WAITING) l->n_active--;
-    job_free(j);
-    lane_admit(l);
+    j->stage = stage;
     pthread_mutex_lock(&l->caller->lock);
-    l->n_jobs--;
+    if (stage == STAGE_JUDGE)
+        TAILQ_INSERT_TAIL(&l->to_judge, j, in_stage);
+    else
+        TAILQ_INSERT_TAIL(&l->to_build, j, in_stage);
+    pthread_cond_signal(&l->caller->work_came);
     pthread_mutex_unlock(&l->caller->lock);
+}
+
+static void breaker_log(const struct lane *l, enum breaker before, enum breaker after)
+{
+    if (before == after) return;
+    if (after == BREAKER_OPEN && before == BREAKER_CLOSED)
+        log_warn("caller", "%s gives no answer: it is left alone, and asked now and then", l->ops->name);
+    else if (after == BREAKER_CLOSED)
+        log_info("caller", "%s answers again", l->ops->name);
+}
+
+// The provider's care learns how a call ended.
+static void job_tell(struct job *j)
+{
+    struct lane *l = j->lane;
+    if (!j->is_let_go) return;
+    pthread_mutex_lock(&l->caller->lock);
+    enum breaker before = l->care.breaker;
+    care_ended(&l->care, lane_now_ms(l), j->let_go_ms, j->call.is_retry, j->end, j->hold_ms);
+    enum breaker after = l->care.breaker;
+    pthread_mutex_unlock(&l->caller->lock);
+    breaker_log(l, before, after);
 }
 
 // The one place answers leave from.
@@ -187,8 +93,9 @@ static void job_post(struct job *j, struct answer *a)
     int64_t asked_ms = j->sent_ms ? j->sent_ms : j->submitted_ms;
     a->asked_ms = j->now_ms + (asked_ms - j->submitted_ms);
     a->took_ms = mono_ms() - asked_ms;
-    TAILQ_REMOVE(&j->lane->caller->unanswered, j, by_due);
+    TAILQ_REMOVE(&j->lane->unanswered, j, by_due);
     atomic_store(&j->answered, true);
+    job_tell(j);
     j->lane->sink.post(j->lane->sink.ctx, a);
 }
 
@@ -211,22 +118,110 @@ static void job_post_unknown(struct job *j, const char *reason)
     job_post(j, &a);
 }
 
-static void flight_leave(struct job *j)
+static void job_post_unsent(struct job *j, enum unsent reason, const char *text)
 {
-    struct caller *c = j->lane->caller;
-    curl_multi_remove_handle(c->multi, j->easy);
-    spare_easy(c, j->easy);
-    curl_slist_free_all(j->header_list);
-    j->easy = NULL;
-    j->header_list = NULL;
+    pthread_mutex_lock(&j->lane->caller->lock);
+    j->lane->unsent[reason]++;
+    pthread_mutex_unlock(&j->lane->caller->lock);
+    j->end = CARE_UNSENT;
+    job_post_unknown(j, text);
 }
 
-// Answers without the provider's word, and lets go of the job unless a signer holds it: then job_back() will.
-static void job_give_up(struct job *j, const char *reason)
+// The last of a job that nobody else holds.
+static void job_drop(struct job *j)
 {
-    job_post_unknown(j, reason);
+    struct lane *l = j->lane;
+    pthread_mutex_lock(&l->caller->lock);
+    l->n_active -= j->stage != STAGE_WAITING;
+    l->n_jobs--;
+    pthread_mutex_unlock(&l->caller->lock);
+    job_free(j);
+}
+
+// --- Whose turn it is: the loop thread
+
+static struct job *lane_next(struct lane *l)
+{
+    bool waits[TURN_CLASSES];
+    for (unsigned i = 0; i < TURN_CLASSES; i++)
+        waits[i] = !TAILQ_EMPTY(&l->waiting[i]);
+    unsigned class = turns_next(&l->turns, waits);
+    return class < TURN_CLASSES ? TAILQ_FIRST(&l->waiting[class]) : NULL;
+}
+
+static void job_stop_waiting(struct job *j)
+{
+    TAILQ_REMOVE(&j->lane->waiting[class_of(&j->call)], j, in_stage);
+}
+
+// Asks the lane's care, and lets it go if there is a place on the wire too.
+static enum care_verdict job_ask(struct job *j, int64_t *wait_ms)
+{
+    struct lane *l = j->lane;
+    pthread_mutex_lock(&l->caller->lock);
+    int64_t now_ms = lane_now_ms(l);
+    enum care_verdict verdict = care_ask(&l->care, now_ms, j->call.is_retry);
+    *wait_ms = care_wait_ms(&l->care, now_ms);
+    if (verdict == CARE_GO && l->n_active < l->caller->options.max_in_flight) {
+        care_sent(&l->care, now_ms, j->call.is_retry);
+        l->n_active++;
+        j->is_let_go = true;
+        j->let_go_ms = now_ms;
+    }
+    pthread_mutex_unlock(&l->caller->lock);
+    return verdict;
+}
+
+static void job_keep_back(struct job *j, enum unsent reason)
+{
+    job_stop_waiting(j);
+    job_post_unsent(j, reason, unsent_name(reason));
+    job_drop(j);
+}
+
+// A call is signed when it has a place on the wire, not before: its timestamp stays fresh. False: it goes on waiting,
+// and so do those behind it.
+static bool job_admit(struct job *j)
+{
+    int64_t wait_ms;
+    switch (job_ask(j, &wait_ms)) {
+    case CARE_GO: break;
+    case CARE_BREAKER_OPEN: job_keep_back(j, UNSENT_BREAKER); return true;
+    case CARE_OVER_BUDGET: job_keep_back(j, UNSENT_BUDGET); return true;
+    case CARE_WAIT:
+        j->lane->again_ms = mono_ms() + wait_ms;
+        if (j->lane->again_ms < j->due_ms) return false;
+        job_keep_back(j, UNSENT_RATE);
+        return true;
+    }
+    if (!j->is_let_go) return false;
+    job_stop_waiting(j);
+    turns_took(&j->lane->turns, class_of(&j->call));
+    signers_take(j, STAGE_BUILD);
+    return true;
+}
+
+static void lane_admit(struct lane *l)
+{
+    struct job *j;
+    l->again_ms = INT64_MAX;
+    while ((j = lane_next(l)) && job_admit(j))
+        ;
+    if (!j) l->again_ms = INT64_MAX;
+}
+
+static void job_end(struct job *j)
+{
+    struct lane *l = j->lane;
+    job_drop(j);
+    lane_admit(l);
+}
+
+// Lets go of an answered job, unless a signer holds it: then job_back() will.
+static void job_leave(struct job *j)
+{
     switch (j->stage) {
-    case STAGE_WAITING: TAILQ_REMOVE(&j->lane->waiting, j, in_stage); break;
+    case STAGE_WAITING: job_stop_waiting(j); break;
     case STAGE_FLYING: flight_leave(j); break;
     case STAGE_BUILD:
     case STAGE_JUDGE: return;
@@ -234,115 +229,35 @@ static void job_give_up(struct job *j, const char *reason)
     job_end(j);
 }
 
+// Nobody waits for it any more.
+static void job_expire(struct job *j)
+{
+    switch (j->stage) {
+    case STAGE_WAITING:
+    case STAGE_BUILD: job_post_unsent(j, UNSENT_DEADLINE, unsent_name(UNSENT_DEADLINE)); break;
+    case STAGE_FLYING:
+        j->end = CARE_FAILED;
+        job_post_unknown(j, "timeout");
+        break;
+    case STAGE_JUDGE: // the provider answered; the signers are slow
+        j->end = CARE_UNCLEAR;
+        job_post_unknown(j, "timeout");
+        break;
+    }
+    job_leave(j);
+}
+
 // --- On the wire
-
-static size_t on_body(char *p, size_t size, size_t n, void *ctx)
-{
-    struct job *j = ctx;
-    if (n * size > CALL_REPLY_MAX - j->reply_body.n) {
-        j->too_long = true;
-        return 0;
-    }
-    buf_add(&j->reply_body, p, n * size);
-    return j->reply_body.failed ? 0 : n * size;
-}
-
-static size_t on_header(char *p, size_t size, size_t n, void *ctx)
-{
-    struct job *j = ctx;
-    struct str line = {p, n * size};
-    if (str_starts(line, STR("HTTP/"))) buf_clear(&j->reply_headers); // after a "100 Continue" the real one
-    if (line.n > HEADERS_MAX - j->reply_headers.n) {
-        j->too_long = true;
-        return 0;
-    }
-    buf_str(&j->reply_headers, line);
-    return j->reply_headers.failed ? 0 : line.n;
-}
-
-static struct curl_slist *header_list(struct str lines)
-{
-    struct curl_slist *list = NULL;
-    while (lines.n > 0) {
-        const char *end = memchr(lines.p, '\n', lines.n);
-        size_t n = end ? (size_t)(end - lines.p) : lines.n;
-        char *line = strndup(lines.p, n);
-        struct curl_slist *longer = line ? curl_slist_append(list, line) : NULL;
-        free(line);
-        if (!longer) {
-            curl_slist_free_all(list);
-            return NULL;
-        }
-        list = longer;
-        lines.p += end ? n + 1 : n;
-        lines.n -= end ? n + 1 : n;
-    }
-    return list;
-}
-
-// The curl calls that set options fail only for want of memory or for an option this libcurl does not know.
-static bool easy_prepare(struct job *j)
-{
-    struct call_request *r = &j->request;
-    CURL *e = j->easy;
-    buf_char(&r->url, '\0');
-    if (r->url.failed || r->body.failed || r->headers.failed) return false;
-    j->header_list = header_list(buf_view(&r->headers));
-    if (!j->header_list && r->headers.n > 0) return false;
-    CURLcode rc = curl_easy_setopt(e, CURLOPT_URL, r->url.p);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_HTTPHEADER, j->header_list);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_USERAGENT, USER_AGENT);
-    if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POST, 1L);
-    if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)r->body.n);
-    if (rc == CURLE_OK && r->is_post) rc = curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
-    // Plain http is for sandboxes on this machine: never through a proxy that the environment names.
-    if (rc == CURLE_OK && strncmp(r->url.p, "http:", 5) == 0) rc = curl_easy_setopt(e, CURLOPT_PROXY, "");
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    // A call given up while its host is being resolved must not make the loop wait for the resolver.
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_WRITEDATA, j);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_HEADERDATA, j);
-    if (rc == CURLE_OK) rc = curl_easy_setopt(e, CURLOPT_PRIVATE, j);
-    return rc == CURLE_OK;
-}
 
 static void job_fly(struct job *j)
 {
-    struct caller *c = j->lane->caller;
-    j->easy = take_easy(c);
-    if (j->easy && easy_prepare(j) && curl_multi_add_handle(c->multi, j->easy) == CURLM_OK) {
+    if (flight_start(j)) {
         j->stage = STAGE_FLYING;
         j->sent_ms = mono_ms();
         return;
     }
-    curl_slist_free_all(j->header_list);
-    spare_easy(c, j->easy);
-    job_post_unknown(j, "cannot be sent");
+    job_post_unsent(j, UNSENT_FAULT, "cannot be sent");
     job_end(j);
-}
-
-static const char *failure_text(const struct job *j, CURLcode rc)
-{
-    if (j->too_long) return "answer too long";
-    switch ((int)rc) {
-    case CURLE_OPERATION_TIMEDOUT: return "timeout";
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY: return "cannot resolve the host";
-    case CURLE_COULDNT_CONNECT: return "cannot connect";
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR: return "connection broken";
-    case CURLE_PARTIAL_FILE: return "answer cut short";
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE: return "tls";
-    default: return curl_easy_strerror(rc);
-    }
 }
 
 static void job_land(struct job *j, CURLcode rc)
@@ -352,14 +267,28 @@ static void job_land(struct job *j, CURLcode rc)
     flight_leave(j);
     if (rc == CURLE_OK) {
         j->status = (int)status;
-        signers_take(j->lane->caller, j, STAGE_JUDGE);
+        signers_take(j, STAGE_JUDGE);
         return;
     }
+    j->end = failure_end(j, rc);
     job_post_unknown(j, failure_text(j, rc));
     job_end(j);
 }
 
 // --- The loop's round
+
+static struct call_reply reply_of(const struct job *j)
+{
+    return (struct call_reply){j->status, buf_view(&j->reply_headers), buf_view(&j->reply_body)};
+}
+
+// What an answer says of the provider. An authentic word is one, whatever status it came under.
+static enum care_end answer_end(int status, const struct answer *a)
+{
+    if (status == 429 || a->trouble == TROUBLE_SLOW_DOWN) return CARE_SLOWED;
+    if (a->outcome != OUTCOME_UNKNOWN) return CARE_WORD;
+    return status >= 500 || a->trouble == TROUBLE_FAULT ? CARE_FAILED : CARE_UNCLEAR;
+}
 
 static void job_back(struct job *j)
 {
@@ -368,9 +297,12 @@ static void job_back(struct job *j)
     } else if (j->stage == STAGE_BUILD && j->is_built) {
         job_fly(j);
     } else if (j->stage == STAGE_BUILD) {
-        job_post_unknown(j, "cannot be signed");
+        job_post_unsent(j, UNSENT_FAULT, "cannot be signed");
         job_end(j);
     } else {
+        struct call_reply reply = reply_of(j);
+        j->end = answer_end(j->status, &j->answer);
+        j->hold_ms = reply_hold_ms(&reply);
         job_post(j, &j->answer);
         job_end(j);
     }
@@ -378,11 +310,23 @@ static void job_back(struct job *j)
 
 static void lane_empty(struct lane *l)
 {
-    struct job *j, *next;
-    for (j = TAILQ_FIRST(&l->caller->unanswered); j; j = next) {
-        next = TAILQ_NEXT(j, by_due);
-        if (j->lane == l) job_give_up(j, "shutdown");
+    struct job *j;
+    while ((j = TAILQ_FIRST(&l->unanswered))) {
+        j->end = j->sent_ms ? CARE_UNCLEAR : CARE_UNSENT;
+        job_post_unknown(j, "shutdown");
+        job_leave(j);
     }
+}
+
+// Only the loop takes a lane out of the list, so it may look at them without the lock.
+static unsigned lanes_now(struct caller *c, struct lane *out[CALLER_LANES_MAX])
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = 0; i < CALLER_LANES_MAX; i++)
+        if (c->lanes[i]) out[n++] = c->lanes[i];
+    pthread_mutex_unlock(&c->lock);
+    return n;
 }
 
 static void lanes_close(struct caller *c)
@@ -406,14 +350,14 @@ static void lanes_close(struct caller *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-static void jobs_arrive(struct caller *c, struct jobs *arrived)
+static void jobs_arrive(struct jobs *arrived)
 {
     struct job *j;
     while ((j = TAILQ_FIRST(arrived))) {
         TAILQ_REMOVE(arrived, j, in_stage);
-        TAILQ_INSERT_TAIL(&c->unanswered, j, by_due);
-        TAILQ_INSERT_TAIL(&j->lane->waiting, j, in_stage);
-        lane_admit(j->lane);
+        TAILQ_INSERT_TAIL(&j->lane->unanswered, j, by_due);
+        TAILQ_INSERT_TAIL(&j->lane->waiting[class_of(&j->call)], j, in_stage);
+        lane_time_came(j->lane, j);
     }
 }
 
@@ -426,12 +370,12 @@ static void jobs_return(struct jobs *returned)
     }
 }
 
-static void jobs_expire(struct caller *c)
+static void lane_expire(struct lane *l)
 {
     struct job *j;
     int64_t now_ms = mono_ms();
-    while ((j = TAILQ_FIRST(&c->unanswered)) && j->due_ms <= now_ms)
-        job_give_up(j, "timeout");
+    while ((j = TAILQ_FIRST(&l->unanswered)) && j->due_ms <= now_ms)
+        job_expire(j);
 }
 
 static void jobs_land(struct caller *c)
@@ -447,28 +391,38 @@ static void jobs_land(struct caller *c)
     }
 }
 
-static int poll_ms(const struct caller *c)
+static int poll_ms(struct caller *c)
 {
-    const struct job *j = TAILQ_FIRST(&c->unanswered);
-    if (!j) return IDLE_POLL_MS; // whatever comes wakes us
-    int64_t left_ms = j->due_ms - mono_ms();
-    return left_ms < 0 ? 0 : left_ms < IDLE_POLL_MS ? (int)left_ms : IDLE_POLL_MS;
+    struct lane *lanes[CALLER_LANES_MAX];
+    unsigned n = lanes_now(c, lanes);
+    int64_t now_ms = mono_ms(), next_ms = now_ms + IDLE_POLL_MS; // whatever comes wakes us
+    for (unsigned i = 0; i < n; i++) {
+        const struct job *j = TAILQ_FIRST(&lanes[i]->unanswered);
+        if (j && j->due_ms < next_ms) next_ms = j->due_ms;
+        if (lanes[i]->again_ms < next_ms) next_ms = lanes[i]->again_ms;
+    }
+    return next_ms < now_ms ? 0 : (int)(next_ms - now_ms);
 }
 
 static bool round_run(struct caller *c)
 {
     struct jobs arrived = TAILQ_HEAD_INITIALIZER(arrived), returned = TAILQ_HEAD_INITIALIZER(returned);
+    struct lane *lanes[CALLER_LANES_MAX];
     pthread_mutex_lock(&c->lock);
     TAILQ_CONCAT(&arrived, &c->inbox, in_stage);
     TAILQ_CONCAT(&returned, &c->done, in_stage);
     bool goes_on = !c->must_stop;
     pthread_mutex_unlock(&c->lock);
-    jobs_arrive(c, &arrived);
+    jobs_arrive(&arrived);
     jobs_return(&returned);
     int running;
     curl_multi_perform(c->multi, &running);
     jobs_land(c);
-    jobs_expire(c); // after landing: what has arrived is heard
+    unsigned n = lanes_now(c, lanes);
+    for (unsigned i = 0; i < n; i++) {
+        lane_expire(lanes[i]); // after landing: what has arrived is heard
+        lane_admit(lanes[i]);
+    }
     lanes_close(c);
     return goes_on;
 }
@@ -483,19 +437,6 @@ static void *loop_run(void *arg)
 
 // --- Signers
 
-// The provider's own clock, from the header every HTTP server sends. Nobody signed it; it is only ever used to be more
-// careful (order.h, provider_ms).
-static int64_t reply_date_ms(const struct call_reply *reply)
-{
-    char text[64];
-    struct str date = call_reply_header(reply, "Date");
-    if (date.n == 0 || date.n >= sizeof text) return 0;
-    memcpy(text, date.p, date.n);
-    text[date.n] = 0;
-    time_t seconds = curl_getdate(text, NULL);
-    return seconds > 0 ? (int64_t)seconds * 1000 : 0;
-}
-
 static void job_work(struct job *j)
 {
     const struct lane *l = j->lane;
@@ -505,24 +446,41 @@ static void job_work(struct job *j)
         j->is_built = l->ops->build(l->ctx, &j->call, j->subject, now_ms, &j->request);
         return;
     }
-    struct call_reply reply = {j->status, buf_view(&j->reply_headers), buf_view(&j->reply_body)};
+    struct call_reply reply = reply_of(j);
     j->answer = answer_blank(j);
     l->ops->judge(l->ctx, &j->call, &reply, &j->answer, &j->text);
     j->answer.provider_ms = reply_date_ms(&reply);
 }
 
 // What came back goes first: somebody paid while he waits.
+static struct job *lane_work(struct lane *l)
+{
+    struct job *j = TAILQ_FIRST(&l->to_judge);
+    if (j) {
+        TAILQ_REMOVE(&l->to_judge, j, in_stage);
+    } else if ((j = TAILQ_FIRST(&l->to_build))) {
+        TAILQ_REMOVE(&l->to_build, j, in_stage);
+    }
+    return j;
+}
+
+// One of each lane in turn, so that a flooded one takes no more of the signers than any other.
+static struct job *work_find(struct caller *c)
+{
+    struct job *j = NULL;
+    for (unsigned i = 0; !j && i < CALLER_LANES_MAX; i++) {
+        struct lane *l = c->lanes[c->next_lane];
+        c->next_lane = (c->next_lane + 1) % CALLER_LANES_MAX;
+        if (l) j = lane_work(l);
+    }
+    return j;
+}
+
 static struct job *work_take(struct caller *c)
 {
     struct job *j;
-    while (!(j = TAILQ_FIRST(&c->to_judge)) && !(j = TAILQ_FIRST(&c->to_build))) {
-        if (c->must_stop) return NULL;
+    while (!(j = work_find(c)) && !c->must_stop)
         pthread_cond_wait(&c->work_came, &c->lock);
-    }
-    if (j->stage == STAGE_JUDGE)
-        TAILQ_REMOVE(&c->to_judge, j, in_stage);
-    else
-        TAILQ_REMOVE(&c->to_build, j, in_stage);
     return j;
 }
 
@@ -582,17 +540,15 @@ struct caller *caller_open(const struct caller_options *options, char why[200])
     (void)snprintf(why, 200, "%s", "caller: out of memory or threads");
     if (!c) return NULL;
     c->options = *options;
-    TAILQ_INIT(&c->unanswered);
     TAILQ_INIT(&c->inbox);
-    TAILQ_INIT(&c->to_judge);
-    TAILQ_INIT(&c->to_build);
     TAILQ_INIT(&c->done);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->work_came, NULL);
     pthread_cond_init(&c->lane_closed, NULL);
     c->multi = curl_multi_init();
-    // Idle connections kept; left alone, libcurl keeps fewer whenever few calls are under way.
-    if (c->multi) curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->options.max_in_flight * 2);
+    // Idle connections kept, enough for all lanes: none costs another its own. Left alone, libcurl keeps fewer whenever
+    // few calls are under way.
+    if (c->multi) curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->options.max_in_flight * CALLER_LANES_MAX);
     if (c->multi && threads_start(c)) {
         why[0] = 0;
         return c;
@@ -612,8 +568,7 @@ void caller_free(struct caller *c)
     if (c->has_loop) pthread_join(c->loop, NULL);
     for (unsigned i = 0; i < c->n_signers; i++)
         pthread_join(c->signer[i], NULL);
-    while (c->n_spare > 0)
-        curl_easy_cleanup(c->spare[--c->n_spare]);
+    flights_free(c);
     if (c->multi) curl_multi_cleanup(c->multi);
     pthread_cond_destroy(&c->lane_closed);
     pthread_cond_destroy(&c->work_came);
@@ -625,10 +580,18 @@ void caller_free(struct caller *c)
 
 struct lane *lane_open(struct caller *c, const struct lane_ops *ops, void *ctx, const struct answer_sink *sink)
 {
+    if (ops->deadline_ms > c->options.deadline_ms) return NULL;
     struct lane *l = calloc(1, sizeof *l);
     if (!l) return NULL;
-    *l = (struct lane){.caller = c, .ops = ops, .ctx = ctx, .sink = *sink};
-    TAILQ_INIT(&l->waiting);
+    *l = (struct lane){.caller = c, .ops = ops, .ctx = ctx, .sink = *sink, .again_ms = INT64_MAX};
+    l->deadline_ms = ops->deadline_ms > 0 ? ops->deadline_ms : c->options.deadline_ms;
+    l->ahead_ms = -mono_ms(); // its time begins at 0; the first call sets it
+    care_init(&l->care);
+    TAILQ_INIT(&l->unanswered);
+    TAILQ_INIT(&l->to_judge);
+    TAILQ_INIT(&l->to_build);
+    for (unsigned i = 0; i < TURN_CLASSES; i++)
+        TAILQ_INIT(&l->waiting[i]);
     unsigned i = 0;
     pthread_mutex_lock(&c->lock);
     while (i < CALLER_LANES_MAX && c->lanes[i])
@@ -656,19 +619,27 @@ static struct job *job_new(struct lane *l, const struct call *call, struct str s
     return j;
 }
 
+// The less urgent fill a part of the lane only, so that there is room for a code in any storm.
+static unsigned room_for(const struct caller *c, const struct call *call)
+{
+    return c->options.max_calls - c->options.max_calls * class_of(call) / 8;
+}
+
 bool lane_submit(struct lane *l, const struct call *call, struct str subject, int64_t now_ms)
 {
     struct caller *c = l->caller;
     struct job *j = job_new(l, call, subject, now_ms);
     if (!j) return false;
     pthread_mutex_lock(&c->lock);
-    bool has_room = !l->is_closing && l->n_jobs < c->options.max_calls;
+    bool has_room = !l->is_closing && l->n_jobs < room_for(c, call);
     bool was_empty = TAILQ_EMPTY(&c->inbox);
     if (has_room) {
         j->submitted_ms = mono_ms(); // under the lock, so that the inbox is in the order of deadlines
-        j->due_ms = j->submitted_ms + c->options.deadline_ms;
+        j->due_ms = j->submitted_ms + l->deadline_ms;
         l->n_jobs++;
         TAILQ_INSERT_TAIL(&c->inbox, j, in_stage);
+    } else if (!l->is_closing) {
+        l->unsent[UNSENT_FULL]++;
     }
     pthread_mutex_unlock(&c->lock);
     if (!has_room) {
@@ -690,4 +661,41 @@ void lane_close(struct lane *l)
         pthread_cond_wait(&c->lane_closed, &c->lock);
     pthread_mutex_unlock(&c->lock);
     free(l);
+}
+
+// --- For people
+
+const char *unsent_name(enum unsent v)
+{
+#define X_TEXT(constant, text) [constant] = text,
+    static const char *const names[] = {UNSENTS(X_TEXT)};
+#undef X_TEXT
+    return names[v];
+}
+
+static void lane_read(const struct lane *l, struct lane_stats *out)
+{
+    int64_t now_ms = lane_now_ms(l), hold_ms = l->care.hold_until_ms - now_ms;
+    *out = (struct lane_stats){
+        .name = l->ops->name,
+        .breaker = l->care.breaker,
+        .in_flight = l->n_active,
+        .waiting = l->n_jobs - l->n_active,
+        .retry_budget = care_budget_left(&l->care, now_ms),
+        .rate_per_s = care_rate(&l->care, now_ms),
+        .hold_ms = hold_ms > 0 ? hold_ms : 0,
+        .opened = l->care.n_opened,
+        .slowed = l->care.n_slowed,
+    };
+    memcpy(out->unsent, l->unsent, sizeof out->unsent);
+}
+
+unsigned caller_lanes(struct caller *c, struct lane_stats out[CALLER_LANES_MAX])
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = 0; i < CALLER_LANES_MAX; i++)
+        if (c->lanes[i]) lane_read(c->lanes[i], &out[n++]);
+    pthread_mutex_unlock(&c->lock);
+    return n;
 }

@@ -63,7 +63,8 @@ static void certificates_judge(void *ctx, const struct call *call, const struct 
     a->outcome = OUTCOME_DONE;
 }
 
-static const struct lane_ops CERTIFICATES_OPS = {certificates_build, certificates_judge};
+static const struct lane_ops CERTIFICATES_OPS = {
+    .build = certificates_build, .judge = certificates_judge, .name = "wechatpay_certificates"};
 
 static void certificates_post(void *ctx, const struct answer *a)
 {
@@ -117,7 +118,7 @@ static void calls_judge(void *ctx, const struct call *call, const struct call_re
     if (word == SEAL_UNKNOWN_KEY) certificates_look(w, true);
 }
 
-static const struct lane_ops CALLS_OPS = {calls_build, calls_judge};
+static const struct lane_ops CALLS_OPS = {.build = calls_build, .judge = calls_judge, .name = "wechatpay"};
 
 static bool wechatpay_channel_submit(struct channel *c, const struct call *call, struct str subject, int64_t now_ms)
 {
@@ -163,7 +164,7 @@ static void oauth_judge(void *ctx, const struct call *call, const struct call_re
     if (wechatpay_openid_read(reply, &a->code, text, a->detail)) a->outcome = OUTCOME_DONE;
 }
 
-static const struct lane_ops OAUTH_OPS = {oauth_build, oauth_judge};
+static const struct lane_ops OAUTH_OPS = {.build = oauth_build, .judge = oauth_judge, .name = "wechatpay_oauth"};
 
 // The wish rides as the call's key, which the caller hands back as it was.
 static void oauth_post(void *ctx, const struct answer *a)

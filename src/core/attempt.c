@@ -50,12 +50,13 @@ static int64_t code_expiry_ms(const struct run *r)
 // Asks now. The row goes on owing the answer: when none comes, it is asked again.
 void payment_ask(struct run *r, struct payment *p, enum call_method method)
 {
+    bool is_retry = p->owes == method && p->tries > 0;
     p->tries++;
     // The same number is asked for with the same end, as providers want it, until that end is too near for any code.
     if (method == CALL_CREATE && p->expires_ms < r->now_ms + r->rules->code_min_life_ms)
         p->expires_ms = code_expiry_ms(r);
     payment_owe(r, p, method, r->now_ms + r->rules->call_deadline_ms + backoff_ms(p->key, p->tries));
-    step_call(r, p, method);
+    step_call(r, p, method)->is_retry = is_retry;
 }
 
 // --- Attempts

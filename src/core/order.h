@@ -272,6 +272,14 @@ enum event_kind {
     EV_RESOLVE,    // an operator's word on money that is held, or of another amount
 };
 
+// What an answer says of the provider itself, beside what it says of the trade. The core does not look: it is for
+// whoever decides how hard the provider is asked.
+enum trouble {
+    TROUBLE_NONE,
+    TROUBLE_FAULT,     // its own fault: nobody's call would have fared better
+    TROUBLE_SLOW_DOWN, // it is asked too often
+};
+
 struct answer {
     uint64_t payment_key;
     uint64_t refund_key; // of CALL_REFUND and CALL_REFUND_QUERY
@@ -286,6 +294,7 @@ struct answer {
     char provider_trade_no[PROVIDER_NO_SIZE];
     struct str code; // FACT_CODE
     bool on_demand;  // as in the call
+    enum trouble trouble;
     char detail[64]; // the provider's own word (sub_code), for people
 };
 
@@ -390,6 +399,7 @@ struct call {
     int64_t expires_ms;  // CALL_CREATE
     struct str payer;    // CALL_CREATE; borrowed from the bundle
     bool on_demand;      // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
+    bool is_retry;       // asked before in vain: what may wait when the provider is in trouble
 };
 
 enum refusal {

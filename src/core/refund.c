@@ -25,6 +25,7 @@ void refund_ask(struct run *r, struct refund *f, const struct payment *p)
     c->amount_fen = f->amount_fen;
     c->total_fen = p->captured_fen;
     c->refund_key = f->key;
+    c->is_retry = f->tries > 1;
     // A capture is sent back by the system at most once, so its own number serves: the same after any crash. Only when
     // the provider ended that one without moving money another number is taken, that of the row which replaces it.
     c->number_key = f->cause == CAUSE_MERCHANT || f->replaces_key ? f->key : p->key;

@@ -343,6 +343,8 @@ void read_ready(struct worker *w, struct http_exchange *x)
     if (next_ms != INT64_MAX) json_ktime(&w->out, "next_due_at", next_ms);
     json_key(&w->out, "broker");
     s->broker->ops->describe(s->broker, &w->out);
+    json_key(&w->out, "channels");
+    providers_describe(s, &w->out);
     json_key(&w->out, "sweep");
     sweep_describe(s->sweep, &w->out);
     json_close(&w->out, '}');
@@ -436,6 +438,7 @@ void read_metrics(struct worker *w, struct http_exchange *x)
         "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
     buf_printf(&w->out, "till_deadlines_unaccounted %lld\n", (long long)totals.deadlines_overdue);
     metrics_of_engine(engine_stats(s->engine), &w->out);
+    providers_metrics(s, &w->out);
     s->broker->ops->metrics(s->broker, &w->out);
     sweep_metrics(s->sweep, &w->out);
     metrics_of_edge(s, &w->out);

@@ -38,7 +38,6 @@ struct service {
     struct sqlite_options sqlite;
     struct store *store;
     struct reader *sweep_reader;
-    struct caller *caller;
     struct sandbox *sandbox;
     pthread_t engine_thread;
     bool engine_runs;
@@ -296,7 +295,7 @@ static bool open_alipay(struct service *s, const struct answer_sink *sink)
         .notify_url = notify_url,
     };
     struct answer_sink copy = *sink;
-    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->caller, &copy, s->shell.secret, why);
+    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->shell.caller, &copy, s->shell.secret, why);
     return s->shell.channels[CHANNEL_ALIPAY] || fail(s, "%s", why);
 }
 
@@ -318,7 +317,7 @@ static bool open_wechatpay(struct service *s, const struct answer_sink *sink)
         .app_secret_file = s->config->wechatpay.app_secret_file,
         .notify_url = notify_url,
     };
-    s->shell.channels[CHANNEL_WECHATPAY] = wechatpay_open(&wo, s->caller, sink, s->shell.secret, why);
+    s->shell.channels[CHANNEL_WECHATPAY] = wechatpay_open(&wo, s->shell.caller, sink, s->shell.secret, why);
     return s->shell.channels[CHANNEL_WECHATPAY] || fail(s, "%s", why);
 }
 
@@ -329,8 +328,8 @@ static bool open_channels(struct service *s)
     struct caller_options co = {
         .signers = 2, .max_calls = CALLS_MAX, .max_in_flight = CALLS_IN_FLIGHT, .deadline_ms = CALL_DEADLINE_MS};
     struct answer_sink sink = {post_answer, s};
-    s->caller = caller_open(&co, why);
-    if (!s->caller) return fail(s, "%s", why);
+    s->shell.caller = caller_open(&co, why);
+    if (!s->shell.caller) return fail(s, "%s", why);
     return open_alipay(s, &sink) && open_wechatpay(s, &sink);
 }
 
@@ -537,7 +536,7 @@ static void close_all(struct service *s)
     // The engine's thread is gone, so nobody submits; what the channels still answer goes into its inbox.
     for (unsigned c = 0; c < N_CHANNELS; c++)
         if (sh->channels[c]) sh->channels[c]->ops->free(sh->channels[c]);
-    if (s->caller) caller_free(s->caller);
+    if (sh->caller) caller_free(sh->caller);
     if (sh->broker) sh->broker->ops->free(sh->broker);
     engine_free(sh->engine);
     api_forget(sh);

@@ -11,6 +11,7 @@
 #include "port/clock.h"
 #include "shell/auth.h"
 
+struct caller;
 struct sandbox;
 struct sweep;
 struct test_clock;
@@ -28,6 +29,7 @@ struct shell {
     bool is_dev;                 // shop page, demo catalogue
     enum product alipay_product; // what a phone is sent to
     struct channel *channels[N_CHANNELS];
+    struct caller *caller; // who talks to the providers
     enum broker_kind broker_kind;
     struct broker *broker;
     struct sweep *sweep;
@@ -142,6 +144,10 @@ void read_cart(struct worker *w, struct http_exchange *x, struct str cart);
 void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_metrics(struct worker *w, struct http_exchange *x);
 void read_ready(struct worker *w, struct http_exchange *x);
+
+// --- providers.c: how the providers are, and how hard they are asked
+void providers_describe(struct shell *s, struct buf *out); // a JSON object, one member for each lane
+void providers_metrics(struct shell *s, struct buf *out);
 
 // --- messages.c
 void read_messages(struct worker *w, struct http_exchange *x);

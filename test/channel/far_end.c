@@ -127,9 +127,13 @@ static bool serve(struct guest *g, const char *text)
     if (asked(text, "/silent")) return stays_silent(g);
     if (asked(text, "/drip")) return drips(g);
     if (asked(text, "/flood")) return floods(g);
-    if (asked(text, "/reset")) return resets(g->fd);
+    if (asked(text, "/slowreset")) nap_ms(120);
+    if (asked(text, "/reset") || asked(text, "/slowreset")) return resets(g->fd);
     if (asked(text, "/hangup")) return false;
     if (asked(text, "/html")) return answer(g->fd, "502 Bad Gateway", 18, STR("<html>oops</html>\n"));
+    if (asked(text, "/busy")) return answer(g->fd, "429 Too Many Requests", 2, STR("{}"));
+    if (asked(text, "/later")) return answer(g->fd, "503 Service Unavailable\r\nRetry-After: 30", 2, STR("{}"));
+    if (asked(text, "/garbage")) return answer(g->fd, "200 OK", 7, STR("garbage"));
     if (asked(text, "/cut")) return answer(g->fd, "200 OK", ok.n * 2 + 1, ok) && false;
     if (asked(text, "/long")) return answer(g->fd, "200 OK", 10000000, ok) && floods(g);
     if (asked(text, "/once")) return answer(g->fd, "200 OK", ok.n, ok) && false;

@@ -472,9 +472,42 @@ static int teardown(void **state)
     return fixture_teardown(state);
 }
 
+static void what_troubles_alipay_itself_is_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *node;
+        enum trouble trouble;
+    } rows[] = {
+        {GATE("40005", "isv.app-call-limited"), TROUBLE_SLOW_DOWN},
+        {GATE("40005", "isv.method-call-limited"), TROUBLE_SLOW_DOWN},
+        {GATE("40005", ""), TROUBLE_SLOW_DOWN},
+        {GATE("20000", "isv.app-call-limited"), TROUBLE_SLOW_DOWN},
+        {GATE("40002", "app-call-limited"), TROUBLE_SLOW_DOWN},
+        {GATE("20000", "isp.unknow-error"), TROUBLE_FAULT},
+        {GATE("20000", "aop.unknow-error"), TROUBLE_FAULT},
+        {GATE("20000", ""), TROUBLE_FAULT},
+        {NO("ACQ.SYSTEM_ERROR"), TROUBLE_FAULT},
+        {NO("AQC.SYSTEM_ERROR"), TROUBLE_FAULT},
+        {NO("ACQ.TRADE_NOT_EXIST"), TROUBLE_NONE},
+        {NO("ACQ.INVALID_PARAMETER"), TROUBLE_NONE},
+        {NO(""), TROUBLE_NONE},
+        {GATE("40002", "isv.invalid-signature"), TROUBLE_NONE},
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (unsigned m = CALL_CREATE; m <= CALL_REFUND_QUERY; m++) {
+            struct answer a = judge((enum call_method)m, rows[i].node);
+            assert_int_equal(a.trouble, rows[i].trouble);
+            if (a.trouble != TROUBLE_NONE) assert_int_equal(a.outcome, OUTCOME_UNKNOWN);
+        }
+    assert_int_equal(judge_body(CALL_QUERY, 200, STR("garbage")).trouble, TROUBLE_NONE);
+    assert_int_equal(judge_body(CALL_QUERY, 503, STR("")).trouble, TROUBLE_NONE); // the status says it
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_troubles_alipay_itself_is_told_apart),
         cmocka_unit_test(every_row_of_the_mapping_holds),
         cmocka_unit_test(a_fact_comes_only_with_its_outcome),
         cmocka_unit_test(the_code_and_the_trade_number_are_taken_over),

@@ -71,8 +71,10 @@ static void judge(void *ctx, const struct call *call, const struct call_reply *r
     (void)call;
     nap_ms(atomic_load(&r->judge_ms));
     atomic_fetch_add(&r->judged, 1);
-    a->outcome = reply->status == 200 && str_eq(reply->body, STR("fine")) ? OUTCOME_DONE : OUTCOME_REFUSED;
-    a->fact = FACT_CODE;
+    bool is_fine = reply->status == 200 && str_eq(reply->body, STR("fine"));
+    bool is_unclear = str_eq(reply->body, STR("garbage")) || str_eq(reply->body, STR("{}"));
+    a->outcome = is_fine ? OUTCOME_DONE : is_unclear ? OUTCOME_UNKNOWN : OUTCOME_REFUSED;
+    a->fact = is_unclear ? FACT_NONE : FACT_CODE;
     struct str type = call_reply_header(reply, "content-type");
     (void)snprintf(a->detail, sizeof a->detail, "%d %.*s", reply->status, (int)type.n, type.p);
     buf_z(text, "code of ");
@@ -81,7 +83,7 @@ static void judge(void *ctx, const struct call *call, const struct call_reply *r
     if (call_reply_header(reply, "X-Once").n > 0) abort(); // belongs to the "100 Continue"
 }
 
-static const struct lane_ops OPS = {build, judge};
+static const struct lane_ops OPS = {.build = build, .judge = judge, .name = "far end"};
 
 static void rig_open(unsigned signers, unsigned max_calls, unsigned max_in_flight)
 {
@@ -267,8 +269,8 @@ static void waiting_for_a_turn_counts_towards_the_deadline(void **state)
     assert_true(answers_wait(&rig.answers, 5, 2000));
     assert_true(mono_ms() - from_ms <= DEADLINE_MS + LATE_MS);
     for (uint64_t i = 0; i < 5; i++)
-        assert_unknown(the_answer(i), "timeout");
-    assert_true(far_end_requests(rig.far_end) <= 1); // the others never left
+        assert_unknown(the_answer(i), i ? "not_sent" : "timeout");
+    assert_int_equal(far_end_requests(rig.far_end), 1);
     rig_close();
 }
 
@@ -305,8 +307,8 @@ static void slow_signing_ends_at_the_deadline_too(void **state)
     assert_true(mono_ms() - from_ms <= DEADLINE_MS + LATE_MS);
     nap_ms(DEADLINE_MS + 200); // long enough to sign the second too
     assert_int_equal(answers_count(&rig.answers), 2);
-    assert_unknown(the_answer(1), "timeout");
-    assert_unknown(the_answer(2), "timeout");
+    assert_unknown(the_answer(1), "not_sent");
+    assert_unknown(the_answer(2), "not_sent");
     assert_int_equal(rig.built, 1);
     assert_int_equal(far_end_requests(rig.far_end), 0);
     rig_close();
@@ -448,6 +450,241 @@ static void lanes_are_counted(void **state)
     rig_close();
 }
 
+// --- Care: what care.h counts, on a real wire. Its arithmetic is in test_care.c.
+
+static struct call call_of(uint64_t key, enum call_method method)
+{
+    return (struct call){.channel = CHANNEL_ALIPAY, .method = method, .payment_key = key};
+}
+
+static bool submit_retry(uint64_t key, const char *path)
+{
+    struct call call = call_of(key, CALL_QUERY);
+    call.is_retry = true;
+    return lane_submit(rig.lane, &call, str_of(path), 1000000);
+}
+
+static struct lane_stats stats(void)
+{
+    struct lane_stats all[CALLER_LANES_MAX];
+    assert_true(caller_lanes(rig.caller, all) >= 1);
+    return all[0];
+}
+
+static void one_after_another(uint64_t from, unsigned n, const char *path)
+{
+    unsigned before = answers_count(&rig.answers);
+    for (unsigned i = 0; i < n; i++) {
+        assert_true(submit(from + i, path));
+        assert_true(answers_wait(&rig.answers, before + i + 1, 2000));
+    }
+}
+
+// The order in which they are answered is the order in which they left: one at a time, on one signer.
+static void codes_come_first_and_nobody_starves(void **state)
+{
+    (void)state;
+    rig_open(1, 1000, 1);
+    rig.build_ms = 60; // the first holds the only place until all the others are there
+    assert_true(submit(0, "ok"));
+    nap_ms(20);
+    rig.build_ms = 0;
+    static const struct {
+        enum call_method method;
+        bool on_demand;
+    } kinds[] = {{CALL_QUERY, false}, {CALL_QUERY, true}, {CALL_CLOSE, false}, {CALL_CREATE, false}};
+    for (unsigned kind = 0; kind < 4; kind++) // the least urgent first
+        for (unsigned i = 0; i < 8; i++) {
+            struct call call = call_of(100 * (kind + 1) + i, kinds[kind].method);
+            call.on_demand = kinds[kind].on_demand;
+            assert_true(lane_submit(rig.lane, &call, STR("ok"), 1000000));
+        }
+    assert_true(answers_wait(&rig.answers, 33, 5000));
+    unsigned first_15[5] = {0};
+    for (unsigned i = 1; i <= 15; i++)
+        first_15[rig.answers.all[i].payment_key / 100]++;
+    assert_int_equal(first_15[4], 8); // codes
+    assert_int_equal(first_15[3], 4); // closes
+    assert_int_equal(first_15[2], 2); // asked by somebody
+    assert_int_equal(first_15[1], 1); // by the schedule
+    for (unsigned i = 1; i <= 8; i++)
+        assert_int_equal(rig.answers.all[i].payment_key / 100, 4);
+    rig_close();
+}
+
+static void a_storm_of_queries_leaves_room_for_codes(void **state)
+{
+    (void)state;
+    rig_open(1, 80, 1);
+    unsigned taken = 0;
+    for (uint64_t i = 0; i < 100; i++)
+        taken += submit_to(rig.lane, i, "silent", CALL_QUERY);
+    assert_int_equal(taken, 50);
+    for (uint64_t i = 0; i < 30; i++)
+        assert_true(submit(1000 + i, "silent"));
+    assert_false(submit(2000, "silent"));
+    assert_int_equal(stats().unsent[UNSENT_FULL], 51);
+    rig_close();
+}
+
+// However full the one lane is, the other's calls take their turns with the signer and their own connections.
+static void a_flooded_lane_takes_no_more_than_its_turns(void **state)
+{
+    (void)state;
+    static struct answers others;
+    rig_open(1, 4000, 4000);
+    answers_init(&others);
+    struct lane *other = lane_open(rig.caller, &OPS, &rig, &others.sink);
+    rig.build_ms = 1;
+    for (uint64_t i = 0; i < 300; i++)
+        assert_true(submit(i, "silent"));
+    for (uint64_t i = 0; i < 20; i++)
+        assert_true(submit_to(other, i, "ok", CALL_CREATE));
+    assert_true(answers_wait(&others, 20, 5000));
+    for (uint64_t i = 0; i < 20; i++)
+        assert_int_equal(others.all[i].outcome, OUTCOME_DONE);
+    // Twenty built and judged there, in turns with one here: far from the 300 that came before.
+    assert_true(rig.built < 20 + 100);
+    lane_close(other);
+    rig_close();
+}
+
+static void each_lane_has_its_own_deadline(void **state)
+{
+    (void)state;
+    static const struct lane_ops SHORT = {.build = build, .judge = judge, .name = "short", .deadline_ms = 60};
+    static const struct lane_ops TOO_LONG = {
+        .build = build, .judge = judge, .name = "x", .deadline_ms = DEADLINE_MS + 1};
+    static struct answers others;
+    rig_open(1, 10, 10);
+    answers_init(&others);
+    assert_null(lane_open(rig.caller, &TOO_LONG, &rig, &others.sink));
+    struct lane *other = lane_open(rig.caller, &SHORT, &rig, &others.sink);
+    assert_true(submit(1, "silent"));
+    assert_true(submit_to(other, 2, "silent", CALL_CREATE)); // later, and answered sooner
+    assert_true(answers_wait(&others, 1, 2000));
+    assert_int_equal(answers_count(&rig.answers), 0);
+    assert_string_equal(others.all[0].detail, "timeout");
+    assert_true(answers_wait(&rig.answers, 1, 2000));
+    lane_close(other);
+    rig_close();
+}
+
+static void a_provider_that_fails_is_left_alone_and_asked_again_when_it_is_time(void **state)
+{
+    (void)state;
+    static const char *const failures[] = {"reset", "hangup", "cut", "later"};
+    for (unsigned k = 0; k < 4; k++) {
+        rig_open(1, 1000, 4);
+        one_after_another(0, 1, failures[k]);
+        if (k == 3) { // it named a moment, too: beyond any deadline
+            assert_int_equal(stats().breaker, BREAKER_CLOSED);
+            one_after_another(1, 5, "ok");
+            assert_unknown(the_answer(5), "slow_down");
+            assert_in_range(stats().hold_ms, 20000, 30000);
+            assert_int_equal(stats().unsent[UNSENT_RATE], 5);
+            rig_close();
+            continue;
+        }
+        one_after_another(1, CARE_RUN - 1, failures[k]);
+        assert_int_equal(stats().breaker, BREAKER_OPEN);
+        unsigned asked = far_end_requests(rig.far_end);
+        one_after_another(100, 50, "ok");
+        assert_unknown(the_answer(149), "breaker_open");
+        assert_int_equal(far_end_requests(rig.far_end), asked);
+        assert_int_equal(stats().unsent[UNSENT_BREAKER], 50);
+        struct call call = call_of(200, CALL_CREATE); // Till's clock is moved: it is a second later, nobody slept
+        assert_true(lane_submit(rig.lane, &call, STR("ok"), 1000000 + CARE_OPEN_LEAST_MS + 1000));
+        assert_true(answers_wait(&rig.answers, CARE_RUN + 51, 2000));
+        assert_int_equal(the_answer(200).outcome, OUTCOME_DONE);
+        assert_int_equal(stats().breaker, BREAKER_CLOSED);
+        assert_int_equal(stats().opened, 1);
+        rig_close();
+    }
+}
+
+static void what_waits_when_the_breaker_opens_is_answered_at_once(void **state)
+{
+    (void)state;
+    rig_open(1, 1000, CARE_RUN);
+    for (uint64_t i = 0; i < CARE_RUN; i++)
+        assert_true(submit(i, "slowreset"));
+    for (uint64_t i = 0; i < 200; i++)
+        assert_true(submit(1000 + i, "silent"));
+    assert_true(answers_wait(&rig.answers, CARE_RUN + 200, 2000));
+    unsigned kept = 0;
+    for (uint64_t i = 0; i < 200; i++)
+        kept += strcmp(the_answer(1000 + i).detail, "breaker_open") == 0;
+    // A few took the places of the first that failed; none waited for its deadline.
+    assert_in_range(kept, 200 - CARE_RUN, 200);
+    assert_int_equal(stats().waiting, 0);
+    rig_close();
+}
+
+static void garbage_and_refusals_open_no_breaker(void **state)
+{
+    (void)state;
+    rig_open(1, 1000, 4);
+    one_after_another(0, CARE_RUN * 3, "garbage");
+    one_after_another(100, CARE_RUN * 3, "html"); // judged refused, under a 502
+    assert_int_equal(stats().breaker, BREAKER_CLOSED);
+    rig_close();
+}
+
+static void retries_over_the_budget_stay_and_first_asks_go(void **state)
+{
+    (void)state;
+    rig_open(1, 1000, 4);
+    unsigned over = 0;
+    for (uint64_t i = 0; i < 3 * CARE_BUDGET; i++) {
+        assert_true(submit_retry(i, "garbage"));
+        assert_true(answers_wait(&rig.answers, (unsigned)i + 1, 2000));
+        over += strcmp(the_answer(i).detail, "retry_budget") == 0;
+    }
+    // A budget full, and one a second while this ran.
+    assert_in_range(over, CARE_BUDGET, 2 * CARE_BUDGET);
+    assert_int_equal(stats().unsent[UNSENT_BUDGET], over);
+    assert_true(submit(1000, "ok"));
+    assert_true(answers_wait(&rig.answers, 3 * CARE_BUDGET + 1, 2000));
+    assert_int_equal(the_answer(1000).outcome, OUTCOME_DONE);
+    rig_close();
+}
+
+static void a_provider_that_says_slower_is_asked_slower(void **state)
+{
+    (void)state;
+    rig_open(1, 1000, 4);
+    one_after_another(0, 1, "busy");
+    assert_int_equal(stats().slowed, 1);
+    assert_int_equal(stats().breaker, BREAKER_CLOSED);
+    assert_true(stats().rate_per_s >= 1 && stats().rate_per_s < 2);
+    int64_t from_ms = mono_ms();
+    assert_true(submit(1, "ok"));
+    assert_true(answers_wait(&rig.answers, 2, 2000));
+    assert_unknown(the_answer(1), "slow_down"); // a second is longer than its deadline: it need not wait for that
+    assert_true(mono_ms() - from_ms < DEADLINE_MS);
+    struct call call = call_of(2, CALL_CREATE);
+    assert_true(lane_submit(rig.lane, &call, STR("ok"), 1000000 + 5000)); // five seconds later
+    assert_true(answers_wait(&rig.answers, 3, 2000));
+    assert_int_equal(the_answer(2).outcome, OUTCOME_DONE);
+    rig_close();
+}
+
+static void what_waits_for_the_rate_goes_when_it_is_its_turn(void **state)
+{
+    (void)state;
+    rig_open(1, 1000, 4);
+    one_after_another(0, 60, "ok"); // some thirty a second are allowed after this, and more each second
+    one_after_another(100, 1, "busy");
+    unsigned n = answers_count(&rig.answers);
+    double rate = stats().rate_per_s;
+    assert_true(rate >= 4);
+    assert_true(submit(200, "ok")); // nothing else happens: the loop has to wake by itself
+    assert_true(answers_wait(&rig.answers, n + 1, 2000));
+    assert_int_equal(the_answer(200).outcome, OUTCOME_DONE);
+    rig_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +706,16 @@ int main(void)
         cmocka_unit_test(a_header_is_found_in_any_case_and_only_when_single),
         cmocka_unit_test(strange_options_are_refused),
         cmocka_unit_test(lanes_are_counted),
+        cmocka_unit_test(codes_come_first_and_nobody_starves),
+        cmocka_unit_test(a_storm_of_queries_leaves_room_for_codes),
+        cmocka_unit_test(a_flooded_lane_takes_no_more_than_its_turns),
+        cmocka_unit_test(each_lane_has_its_own_deadline),
+        cmocka_unit_test(a_provider_that_fails_is_left_alone_and_asked_again_when_it_is_time),
+        cmocka_unit_test(what_waits_when_the_breaker_opens_is_answered_at_once),
+        cmocka_unit_test(garbage_and_refusals_open_no_breaker),
+        cmocka_unit_test(retries_over_the_budget_stay_and_first_asks_go),
+        cmocka_unit_test(a_provider_that_says_slower_is_asked_slower),
+        cmocka_unit_test(what_waits_for_the_rate_goes_when_it_is_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -560,9 +560,37 @@ static void words_about_strangers_change_nothing(void **state)
     assert_true(nothing_happened(&d));
 }
 
+// What is asked again in vain is told apart from what is asked next: a provider in trouble is spared the former only.
+static void only_what_was_asked_in_vain_is_a_retry(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_placed(&d);
+    assert_false(call_of(&d, CALL_CREATE)->is_retry);
+    desk_answer(&d, 0, CALL_CREATE, OUTCOME_UNKNOWN, FACT_NONE);
+    desk_due(&d);
+    assert_true(call_of(&d, CALL_CREATE)->is_retry);
+    desk_code(&d, 0);
+    desk_check(&d);
+    assert_false(call_of(&d, CALL_QUERY)->is_retry);
+    desk_cancel(&d, REASON_MERCHANT);
+    assert_false(call_of(&d, CALL_QUERY)->is_retry);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_UNKNOWN, FACT_NONE);
+    desk_check(&d); // somebody asks: his question, and his first
+    assert_false(call_of(&d, CALL_QUERY)->is_retry);
+    desk_due(&d);
+    assert_true(call_of(&d, CALL_QUERY)->is_retry);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_WAITING);
+    assert_false(call_of(&d, CALL_CLOSE)->is_retry); // the query was answered: this comes next
+    desk_answer(&d, 0, CALL_CLOSE, OUTCOME_UNKNOWN, FACT_NONE);
+    desk_due(&d);
+    assert_true(call_of(&d, CALL_QUERY)->is_retry);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_what_was_asked_in_vain_is_a_retry),
         cmocka_unit_test(the_end_of_the_window_begins_closing_and_releases_nothing),
         cmocka_unit_test(a_millisecond_before_the_end_the_order_is_open),
         cmocka_unit_test(a_window_that_ends_before_the_code_came_closes_too),

@@ -146,11 +146,13 @@ static void an_unanswered_refund_is_repeated_under_its_number(void **state)
     desk_paid(&d);
     desk_refund(&d, 500);
     uint64_t number = call_of(&d, CALL_REFUND)->number_key;
+    assert_false(call_of(&d, CALL_REFUND)->is_retry);
     for (unsigned i = 0; i < 5; i++) {
         desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_UNKNOWN, FACT_NONE);
         REFUND_IS(&d, 0, REFUND_PENDING);
         desk_due(&d);
         CALLED(&d, CALL_REFUND);
+        assert_true(call_of(&d, CALL_REFUND)->is_retry);
         assert_true(call_of(&d, CALL_REFUND)->number_key == number);
         assert_int_equal(call_of(&d, CALL_REFUND)->amount_fen, 500);
     }
