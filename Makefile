@@ -56,4 +56,4 @@ coverage:
 	@tools/coverage
 
 clean:
-	rm -rf build build-sanitized build-coverage build-tsan build-rocketmq
+	rm -rf build build-sanitized build-coverage build-tsan build-rocketmq build-sdks

@@ -17,9 +17,7 @@ stdin closes (java/Launch.java), so none outlives this program, even killed. Wha
 """
 import argparse
 import contextlib
-import fcntl
 import glob
-import hashlib
 import json
 import os
 import queue
@@ -38,6 +36,10 @@ import remoting
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(1, os.path.join(ROOT, "test"))
+import fetched
+from fetched import Unavailable
+
 # Not inside build/: that one is meson's, which makes it anew when it likes.
 STORE = os.path.join(ROOT, "build-rocketmq")
 FETCH_LIMIT_S = 600
@@ -50,73 +52,17 @@ SERVICES = {"META-INF/service/org.apache.rocketmq.store.ha.HAService": "Loopback
 ADMIN = ("admin", "admin-secret")  # of a cluster with acl=True
 
 
-class Unavailable(Exception):
-    """There is no RocketMQ to be had here: no JDK, no Maven, no registry. Says which."""
-
-
 # --- Jars and our own classes
-
-
-def _stamp(files):
-    digest = hashlib.sha256()
-    for file in files:
-        with open(file, "rb") as f:
-            digest.update(f.read())
-    return digest.hexdigest()
-
-
-def _made(dir, stamp):
-    try:
-        with open(os.path.join(dir, ".stamp"), encoding="utf-8") as f:
-            return f.read() == stamp
-    except FileNotFoundError:
-        return False
-
-
-def _make(dir, stamp, limit_s, command_for, more=None):
-    """Runs a command that fills a folder, adds `more` files (name to text); it appears only when it is whole."""
-    new = dir + ".new"
-    shutil.rmtree(new, ignore_errors=True)
-    os.makedirs(new)
-    log = dir + ".log"
-    command = command_for(new)
-    with open(log, "wb") as out:
-        try:
-            status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=limit_s).returncode
-        except subprocess.TimeoutExpired:
-            status = f"nothing within {limit_s} s"
-    if status != 0:
-        with open(log, encoding="utf-8", errors="replace") as f:
-            lines = [line.strip() for line in f if line.strip()]
-        why = next((line for line in lines if "ERROR" in line or "error:" in line), lines[-1] if lines else status)
-        raise Unavailable(f"{os.path.basename(command[0])}: {why} (all of it: {log})")
-    for name, text in (more or {}).items():
-        os.makedirs(os.path.dirname(os.path.join(new, name)), exist_ok=True)
-        with open(os.path.join(new, name), "w", encoding="utf-8") as f:
-            f.write(text)
-    with open(os.path.join(new, ".stamp"), "w", encoding="utf-8") as f:
-        f.write(stamp)
-    shutil.rmtree(dir, ignore_errors=True)
-    os.rename(new, dir)
 
 
 def class_path():
     """Fetches the jars and compiles our helpers where that is still to be done; the class path. Unavailable."""
-    missing = [tool for tool in ("java", "javac", "mvn") if not shutil.which(tool)]
-    if missing:
-        raise Unavailable(f"no {', '.join(missing)} here (tools/deps test)")
+    fetched.need_programs("java", "javac", "mvn")
     lib, classes = os.path.join(STORE, "lib"), os.path.join(STORE, "classes")
     pom, sources = os.path.join(HERE, "pom.xml"), sorted(glob.glob(os.path.join(HERE, "java", "*.java")))
-    os.makedirs(STORE, exist_ok=True)
-    with open(os.path.join(STORE, ".lock"), "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two suites at once: the second finds all done
-        if not _made(lib, _stamp([pom])):
-            print("fetching RocketMQ's jars with Maven", file=sys.stderr, flush=True)
-            _make(lib, _stamp([pom]), FETCH_LIMIT_S, lambda to: [
-                "mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={to}"])
-        if not _made(classes, _stamp([pom, *sources])):
-            _make(classes, _stamp([pom, *sources]), 120, lambda to: [
-                "javac", "-proc:none", "-nowarn", "-Xlint:-options", "-d", to, "-cp", os.path.join(lib, "*"), *sources], SERVICES)
+    with fetched.locked(STORE):
+        fetched.maven_jars(lib, pom, FETCH_LIMIT_S)
+        fetched.java_classes(classes, os.path.join(lib, "*"), [pom], sources, SERVICES)
     return os.path.join(lib, "*") + ":" + classes
 
 
