@@ -26,8 +26,9 @@ bool yuan_to_fen(struct str yuan, int64_t *fen);
 void yuan_of_fen(int64_t fen, char out[YUAN_TEXT_SIZE]); // 0..AMOUNT_MAX_FEN, always two decimals
 
 // What the buyer reads: without / = & and control characters (Alipay refuses them), whole characters up to
-// 256 bytes, never empty.
-void alipay_subject(struct str subject, struct buf *out);
+// `max_bytes`, never empty.
+#define ALIPAY_SUBJECT_MAX 256
+void alipay_subject(struct str subject, size_t max_bytes, struct buf *out);
 
 struct alipay_param {
     struct str name, value;
@@ -39,15 +40,18 @@ void alipay_canonical(struct alipay_param *params, unsigned n, struct buf *out);
 // --- Requests (alipay_wire.c)
 
 // `now_ms` is Till's clock, as call->expires_ms is; `real_ms` is the timestamp's. False when it cannot be
-// signed.
+// signed. A page's request is local: its body is the address.
 bool alipay_request(const struct alipay_app *app, const struct call *call, struct str subject, int64_t now_ms,
                     int64_t real_ms, struct call_request *out);
 const char *alipay_method(enum call_method method); // "alipay.trade.query"; NULL for CALL_NONE
+// Whether it asks for an address ("alipay.trade.wap.pay") that is made here, without the gateway: the buyer's browser
+// takes it there, and nothing exists over there before he has confirmed.
+bool alipay_is_page(const struct call *call);
 
 // --- Answers (alipay_answer.c)
 
 // Fills outcome, fact, captured_fen, provider_trade_no, code (its text goes into `text`) and detail of `a`.
-// Only what Alipay signed is believed; everything doubtful is "unknown".
+// Only what Alipay signed is believed; everything doubtful is "unknown". A page's reply is its own address.
 void alipay_answer(const struct alipay_app *app, const struct call *call, const struct call_reply *reply,
                    struct answer *a, struct buf *text);
 

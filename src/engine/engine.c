@@ -32,11 +32,11 @@ void engine_post(struct engine *e, struct request *first, struct request *last, 
 
 void engine_post_answer(struct engine *e, const struct answer *a)
 {
-    struct answer_node *node = calloc(1, sizeof *node);
+    size_t n = a->code.n <= CHANNEL_CODE_MAX ? a->code.n : 0;
+    struct answer_node *node = calloc(1, sizeof *node + n);
     // Without memory the answer is lost like one the network lost: its row still owes, and asks again.
     if (node) {
         node->a = *a;
-        size_t n = a->code.n < CODE_MAX ? a->code.n : 0;
         if (n) memcpy(node->code, a->code.p, n);
         node->a.code = (struct str){node->code, n};
     }

@@ -16,6 +16,8 @@
 
 struct channel;
 
+#define CHANNEL_CODE_MAX 2048 // bytes of a code: what a QR holds, or an address for a phone
+
 // Where answers go. Called on any thread; copies what it needs before it returns.
 struct answer_sink {
     void (*post)(void *ctx, const struct answer *a);
@@ -44,8 +46,9 @@ struct notice_in {
 
 struct channel_ops {
     enum channel_id id;
-    // Takes a call over; never blocks. `subject` is what the buyer reads; it and call->payer are copied. True: exactly one answer will be
-    // posted, at the latest after rules.call_deadline_ms. False: no room, nothing was sent, no answer will come.
+    // Takes a call over; never blocks. `subject` is what the buyer reads; it and call->payer are copied. True: exactly
+    // one answer will be posted, at the latest after rules.call_deadline_ms. False: no room, nothing was sent, no
+    // answer will come.
     bool (*submit)(struct channel *c, const struct call *call, struct str subject, int64_t now_ms);
     // Judges a notification. Pure but for reading keys; any thread.
     enum notice_verdict (*judge)(struct channel *c, const struct notice_in *in, struct notice *out);

@@ -466,6 +466,31 @@ static void a_good_answer_of_another_status_than_200_is_unknown(void **state)
     buf_free(&body);
 }
 
+static void a_pages_address_is_its_own_answer(void **state)
+{
+    (void)state;
+    struct call call = fixture_call(CALL_CREATE);
+    struct answer a = {.payment_key = PAYMENT_KEY};
+    char address[CHANNEL_CODE_MAX + 1];
+    memset(address, 'a', sizeof address);
+    struct call_reply reply = {.body = {address, CHANNEL_CODE_MAX}};
+    call.product = PRODUCT_WAP;
+    buf_clear(&text);
+    alipay_answer(&fix.app, &call, &reply, &a, &text);
+    assert_int_equal(a.outcome, OUTCOME_DONE);
+    assert_int_equal(a.fact, FACT_CODE);
+    assert_true(str_eq(a.code, reply.body));
+    reply.body.n++; // nobody has seen it: this is certain
+    a = (struct answer){.payment_key = PAYMENT_KEY};
+    buf_clear(&text);
+    alipay_answer(&fix.app, &call, &reply, &a, &text);
+    assert_int_equal(a.outcome, OUTCOME_REFUSED);
+    assert_int_equal(a.fact, FACT_NONE);
+    call.product = PRODUCT_QR; // the gateway's answer must not pass for an address
+    alipay_answer(&fix.app, &call, &reply, &a, &text);
+    assert_int_equal(a.outcome, OUTCOME_UNKNOWN);
+}
+
 static int teardown(void **state)
 {
     buf_free(&text);
@@ -488,6 +513,7 @@ int main(void)
         cmocka_unit_test(garbage_is_unknown),
         cmocka_unit_test(any_cut_and_any_flipped_byte_is_unknown),
         cmocka_unit_test(a_good_answer_of_another_status_than_200_is_unknown),
+        cmocka_unit_test(a_pages_address_is_its_own_answer),
     };
     return cmocka_run_group_tests(tests, fixture_setup, teardown);
 }
