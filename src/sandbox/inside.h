@@ -5,6 +5,7 @@
 //   wallet.c   JSON for people and programs               alipay_gateway.c   methods of /gateway.do
 //   trades.c   what may happen to a trade                 alipay_wire.c      signatures, forms, yuan
 //   ledger.c   rows                                       alipay_notice.c    what a notification says
+//                                                         alipay_cashier.c   the page of wap.pay
 //   notifier.c sends what is owed                         faults.c, keys.c
 //
 // Law: an answer leaves the house after the commit of the round that made it (sandbox.c, round_end). So every handler

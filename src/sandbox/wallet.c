@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json_in.h"
 #include "base/log.h"
+#include "sandbox/alipay_cashier.h"
 #include "sandbox/alipay_notice.h"
 #include "sandbox/inside.h"
 #include "sandbox/trades.h"
@@ -99,15 +100,30 @@ static bool is_other_wallet(const struct wish *w, enum sandbox_channel ch)
     return w->wallet.n > 0 && !str_eq(w->wallet, str_of(CHANNELS[ch]));
 }
 
-// The trade of a scanned code. False: refused already.
-static bool trade_of_code(struct sandbox *s, const struct wish *w, int64_t now_ms, struct trade *t, struct answer *a)
+// A text that a QR may hold, or the address of a cashier's page.
+static bool code_of_text(struct sandbox *s, struct str text, int64_t now_ms, struct code *code, struct answer *a)
+{
+    char why[200];
+    if (ledger_code_find(s->ledger, text, code) || alipay_wap_code(s, text, now_ms, code, why)) return true;
+    bool is_page = memmem(text.p, text.n, "alipay.trade.wap.pay", 20) != NULL;
+    answer_problem(a, 404, "unknown_code", is_page ? why : "no provider of this sandbox gave out this code", "/code");
+    return false;
+}
+
+// The trade of a scanned code. A page's comes into being when the buyer `confirms`; until then `t` shows what it would
+// be. False: refused already.
+static bool trade_of_code(struct sandbox *s, const struct wish *w, int64_t now_ms, bool confirms, struct trade *t,
+                          struct answer *a)
 {
     struct code code;
-    if (!ledger_code_find(s->ledger, w->code, &code)) {
-        answer_problem(a, 404, "unknown_code", "no provider of this sandbox gave out this code", "/code");
-        return false;
-    }
-    enum refusal no = is_other_wallet(w, code.channel) ? REFUSAL_OTHER_WALLET : trade_scan(s, &code, now_ms, t);
+    enum refusal no;
+    if (!code_of_text(s, w->code, now_ms, &code, a)) return false;
+    if (is_other_wallet(w, code.channel))
+        no = REFUSAL_OTHER_WALLET;
+    else if (alipay_code_is_wap(&code) && !confirms)
+        no = alipay_wap_look(s, &code, now_ms, t);
+    else
+        no = trade_scan(s, &code, now_ms, t);
     if (no) refuse_not_payable(a, no);
     return !no;
 }
@@ -131,7 +147,7 @@ static void scan(struct sandbox *s, const struct http_exchange *x, struct answer
     int64_t now_ms = clock_now_ms(s->clock);
     if (!wish_read(x, false, &w, a)) return;
     trades_expire(s, now_ms);
-    if (trade_of_code(s, &w, now_ms, &t, a)) {
+    if (trade_of_code(s, &w, now_ms, false, &t, a)) {
         put_trade(&a->body, &t);
         answer_json(a, 200);
     }
@@ -145,7 +161,7 @@ static void pay(struct sandbox *s, const struct http_exchange *x, struct answer 
     int64_t now_ms = clock_now_ms(s->clock);
     if (!wish_read(x, true, &w, a)) return;
     trades_expire(s, now_ms);
-    bool found = w.number.p ? trade_of_number(s, &w, &t, a) : trade_of_code(s, &w, now_ms, &t, a);
+    bool found = w.number.p ? trade_of_number(s, &w, &t, a) : trade_of_code(s, &w, now_ms, true, &t, a);
     json_decref(w.root);
     if (!found) return;
     enum refusal no = trade_pay(s, &t, now_ms);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Alipay's own SDKs at the sandbox's gateway: npm alipay-sdk and com.alipay.sdk:alipay-sdk-java, signatures verified both ways."""
+import html.parser
 import itertools
 import os
+import re
 import unittest
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import sdk
 from harness import Recorder, wait_for
@@ -14,6 +16,28 @@ numbers = itertools.count(1)
 
 def setUpModule():
     sdk.need(sdk.node_path, sdk.class_path)
+
+
+class Form(html.parser.HTMLParser):
+    """The one form of a page: where it goes, its hidden fields, its buttons, and the text around it."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.action, self.method, self.fields, self.buttons, self.text = None, None, {}, [], ""
+        # As browsers do in attributes: `&not` is no reference when a letter follows.
+        self.feed(re.sub(r"&(?!(?:amp|lt|gt|quot|#\d+);)", "&amp;", page))
+
+    def handle_starttag(self, tag, attrs):
+        a = dict(attrs)
+        if tag == "form":
+            self.action, self.method = a["action"], a["method"].lower()
+        elif tag == "input" and a.get("name"):
+            self.fields[a["name"]] = a["value"]
+        elif tag == "button":
+            self.buttons.append((a["name"], a["value"]))
+
+    def handle_data(self, data):
+        self.text += data
 
 
 class Gateway:
@@ -130,6 +154,83 @@ class Gateway:
                              (SUBJECT, "88.80", self.box.identity["app_id"], self.box.identity["seller_id"]))
             self.assertIs(self.program.call("notice", fields=fields), True)
             self.assertIs(self.program.call("notice", fields={**fields, "total_amount": "0.01"}), False)
+
+    # Pages: addresses that the SDK makes, without the gateway
+
+    def page(self, http, **more):
+        return self.program.call("page", http=http, method="alipay.trade.wap.pay", notifyUrl=self.shop.url + "/notify", bizContent={
+            "out_trade_no": self.number, "total_amount": "88.80", "subject": SUBJECT, "product_code": "QUICK_WAP_WAY", **more})
+
+    def browse(self, url, fields=None):
+        """The address as a phone inside Alipay opens it; the page's form."""
+        target = urlsplit(url)
+        path = target.path + (f"?{target.query}" if target.query else "")
+        headers = {"User-Agent": "Mozilla/5.0 (Linux; Android 14) AlipayClient/10.5.0"}
+        if fields is None:
+            answer = self.box.call("GET", path, headers=headers)
+        else:
+            headers["Content-Type"] = "application/x-www-form-urlencoded;charset=utf-8"
+            answer = self.box.call("POST", path, urlencode(fields), headers)
+        self.assertEqual(answer.headers["Content-Type"], "text/html;charset=utf-8")
+        self.assertNotIn(b"<script", answer.body)
+        return answer.status, Form(answer.body.decode())
+
+    def press(self, form, value):
+        self.assertIn(("do", value), form.buttons)
+        return self.browse(form.action, {**form.fields, "do": value})
+
+    def test_a_page_is_no_trade_until_the_buyer_confirms(self):
+        url = self.page("GET")
+        self.assertLessEqual(len(url), 2048)
+        status, cashier = self.browse(url)
+        self.assertEqual(status, 200)
+        for shown in (SUBJECT, "¥88.80", self.number):
+            self.assertIn(shown, cashier.text)
+        it = self.box.wallet("scan", code=url, wallet="alipay")
+        self.assertEqual((it["channel"], it["out_trade_no"], it["subject"], it["amount"], it["state"]),
+                         ("alipay", self.number, SUBJECT, 8880, "waiting"))
+        self.refused(self.query(), "ACQ.TRADE_NOT_EXIST")
+        status, cashier = self.press(cashier, "login")
+        self.assertEqual((status, self.query()["tradeStatus"]), (200, "WAIT_BUYER_PAY"))
+        status, done = self.press(cashier, "pay")
+        self.assertEqual((status, done.buttons), (200, []))
+        self.assertIn("Paid", done.text)
+        self.assertEqual(self.query()["tradeStatus"], "TRADE_SUCCESS")
+        self.assertEqual(self.press(cashier, "pay")[0], 409)
+        fields = self.notices(1)[0]
+        self.assertEqual((fields["trade_status"], fields["total_amount"]), ("TRADE_SUCCESS", "88.80"))
+        self.assertIs(self.program.call("notice", fields=fields), True)
+
+    def test_a_page_is_posted_as_a_form_too(self):
+        form = Form(self.page("POST"))
+        self.assertEqual(form.method, "post")
+        self.assertIn("biz_content", form.fields)
+        status, cashier = self.browse(form.action, form.fields)
+        self.assertEqual(status, 200)
+        self.assertEqual(self.press(cashier, "pay")[0], 200)
+        self.assertEqual(self.query()["tradeStatus"], "TRADE_SUCCESS")
+
+    def test_a_page_is_paid_by_its_address_like_a_code(self):
+        url = self.page("GET")
+        paid = self.box.wallet("pay", code=url)
+        self.assertEqual((paid["state"], paid["out_trade_no"]), ("paid", self.number))
+        self.assertEqual(self.query()["tradeNo"], paid["provider_trade_no"])
+        self.assertEqual(self.box.call("POST", "/wallet/pay", {"code": url}).json["reason"], "already_paid")
+
+    def test_an_altered_page_is_refused(self):
+        url = self.page("GET")
+        altered = url.replace("88.80", "00.01")
+        self.assertNotEqual(url, altered)
+        status, shown = self.browse(altered)
+        self.assertEqual((status, shown.buttons), (400, []))
+        self.assertIn("isv.invalid-signature", shown.text)
+        answer = self.box.call("POST", "/wallet/scan", {"code": altered})
+        self.assertEqual((answer.status, answer.json["code"]), (404, "unknown_code"))
+        self.assertIn("isv.invalid-signature", answer.json["detail"])
+        self.assertEqual(self.box.call("POST", "/wallet/pay", {"code": url, "wallet": "wechatpay"}).status, 409)
+        status, shown = self.browse(self.page("GET", time_expire="2020-01-01 00:00:00"))
+        self.assertEqual((status, shown.buttons), (409, []))
+        self.assertIn("expired", shown.text)
 
     # What goes wrong
 
