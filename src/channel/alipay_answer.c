@@ -405,6 +405,14 @@ static void node_name(enum call_method method, char out[64])
         if (*p == '.') *p = '_';
 }
 
+// In certificate mode an answer names the certificate whose key signed it. When it is not the one we have, Alipay has
+// renewed it. An answer that names none is known by its signature alone.
+static bool names_another_cert(const struct alipay_app *app, const json_t *root)
+{
+    const json_t *sn = json_object_get(root, "alipay_cert_sn");
+    return app->alipay_cert_sn && sn && !field_is(root, "alipay_cert_sn", app->alipay_cert_sn);
+}
+
 static void judge_root(const struct alipay_app *app, const struct call *call, struct str body, const json_t *root,
                        struct answer *a, struct buf *text)
 {
@@ -417,6 +425,8 @@ static void judge_root(const struct alipay_app *app, const struct call *call, st
         say_unknown(a, "no response in the answer");
     else if (sign.n == 0)
         say_unknown(a, "no signature");
+    else if (names_another_cert(app, root))
+        say_unknown(a, "another alipay_cert_sn");
     else if (!is_signed(app, raw, sign))
         say_unknown(a, "bad signature");
     else

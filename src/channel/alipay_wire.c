@@ -218,6 +218,10 @@ static unsigned common_params(const struct alipay_app *app, const struct call *c
     params[n++] = (struct alipay_param){STR("version"), STR("1.0")};
     if (call->method == CALL_CREATE && app->notify_url[0])
         params[n++] = (struct alipay_param){STR("notify_url"), str_of(app->notify_url)};
+    if (app->app_cert_sn) {
+        params[n++] = (struct alipay_param){STR("app_cert_sn"), str_of(app->app_cert_sn)};
+        params[n++] = (struct alipay_param){STR("alipay_root_cert_sn"), str_of(app->root_cert_sn)};
+    }
     return n;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Alipay's gateway protocol as pure functions: requests out, answers and notifications in. No clock, no
-// network. Names in quotes are Alipay's own. Key mode (application private key, Alipay public key), RSA2,
-// UTF-8, JSON.
+// network. Names in quotes are Alipay's own. RSA2, UTF-8, JSON; Alipay's key from a file of its own (key mode) or from
+// its certificate (certificate mode).
 #ifndef TILL_CHANNEL_ALIPAY_WIRE_H
 #define TILL_CHANNEL_ALIPAY_WIRE_H
 
@@ -15,6 +15,9 @@ struct alipay_app {
     const struct crypto_key *app_key;    // ours, private
     const struct crypto_key *alipay_key; // theirs, public
     uint8_t secret[ID_SECRET_SIZE];
+    // certificate mode: the serial names (base/cert_sn.h) of our certificate and Alipay's roots, sent along, and of
+    // Alipay's certificate, which its answers name; NULL in key mode
+    const char *app_cert_sn, *root_cert_sn, *alipay_cert_sn;
 };
 
 // --- Pieces (alipay_wire.c)

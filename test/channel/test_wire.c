@@ -306,6 +306,31 @@ static void a_page_is_an_address_made_here(void **state)
     request_free(&r);
 }
 
+static void certificates_are_named_and_signed_along(void **state)
+{
+    (void)state;
+    struct alipay_app app = fix.app;
+    struct call call = fixture_call(CALL_QUERY);
+    struct call_request r = {0};
+    struct buf v = {0};
+    app.app_cert_sn = "aa11";
+    app.root_cert_sn = "bb22_cc33";
+    app.alipay_cert_sn = "dd44";
+    assert_true(alipay_request(&app, &call, STR(""), NOW_MS, NOW_MS, &r));
+    assert_true(param(query_of(&r), "app_cert_sn", &v));
+    assert_string_equal(v.p, "aa11");
+    assert_true(param(query_of(&r), "alipay_root_cert_sn", &v));
+    assert_string_equal(v.p, "bb22_cc33");
+    assert_true(param(query_of(&r), "sign", &v));
+    static const char canonical[] =
+        "alipay_root_cert_sn=bb22_cc33&app_cert_sn=aa11&app_id=" APP_ID "&biz_content={\"out_trade_no\":\"" PAYMENT_NO
+        "\"}&charset=utf-8&format=JSON&method=alipay.trade.query&sign_type=RSA2&timestamp=2026-11-23 09:50:00"
+        "&version=1.0";
+    assert_true(crypto_rsa2_verify(fix.app_public, STR(canonical), str_of(v.p)));
+    buf_free(&v);
+    request_free(&r);
+}
+
 static void the_longest_pages_address_still_fits(void **state)
 {
     (void)state;
@@ -318,6 +343,8 @@ static void the_longest_pages_address_still_fits(void **state)
         gateway[i] = notify_url[i] = i % 16 ? 'a' : '/';
     app.gateway = gateway;
     app.notify_url = notify_url;
+    app.app_cert_sn = "0123456789abcdef0123456789abcdef";
+    app.root_cert_sn = "0123456789abcdef0123456789abcdef_0123456789abcdef0123456789abcdef";
     call.product = PRODUCT_WAP;
     call.amount_fen = AMOUNT_MAX_FEN;
     for (int i = 0; i < 200; i++)
@@ -369,6 +396,7 @@ int main(void)
         cmocka_unit_test(each_method_carries_its_own_content),
         cmocka_unit_test(the_codes_life_is_rounded_up_to_minutes_and_bounded),
         cmocka_unit_test(a_page_is_an_address_made_here),
+        cmocka_unit_test(certificates_are_named_and_signed_along),
         cmocka_unit_test(the_longest_pages_address_still_fits),
         cmocka_unit_test(nothing_empty_is_ever_sent),
         cmocka_unit_test(nothing_to_ask_is_no_request),
