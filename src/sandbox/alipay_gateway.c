@@ -49,6 +49,26 @@ static bool is_one_of(struct str s, const char *a, const char *b)
            (s.n == strlen(b) && strncasecmp(s.p, b, s.n) == 0);
 }
 
+// Certificate mode is what a call that names certificates is in.
+static bool has_certs(const struct params *p)
+{
+    return params_get(p, "app_cert_sn").n || params_get(p, "alipay_root_cert_sn").n;
+}
+
+static bool certs_are_ours(struct call *c, const struct params *p)
+{
+    const struct alipay_ca *ca = &c->sandbox->keys.alipay_ca;
+    if (!has_certs(p)) return true;
+    if (!str_eq(params_get(p, "app_cert_sn"), str_of(ca->app_sn)))
+        alipay_refuse_invalid(c, "isv.invalid-app-cert-sn", "app_cert_sn is not that of " APP_CERT_FILE);
+    else if (!str_eq(params_get(p, "alipay_root_cert_sn"), str_of(ca->root_sn)))
+        alipay_refuse_invalid(c, "isv.invalid-root-cert-sn",
+                              "alipay_root_cert_sn is not that of " ALIPAY_ROOT_CERT_FILE);
+    else
+        return true;
+    return false;
+}
+
 static bool common_are_good(struct call *c, const struct params *p)
 {
     int64_t ms;
@@ -63,6 +83,8 @@ static bool common_are_good(struct call *c, const struct params *p)
         alipay_refuse_invalid(c, "isv.invalid-format", "format is JSON");
     else if (params_get(p, "encrypt_type").n)
         alipay_refuse_invalid(c, "isv.invalid-encrypt-type", "this sandbox does not encrypt");
+    else if (!certs_are_ours(c, p))
+        return false;
     else if (!time_from_beijing(params_get(p, "timestamp"), &ms))
         alipay_refuse_invalid(c, "isv.invalid-timestamp", "timestamp is yyyy-MM-dd HH:mm:ss");
     else
@@ -125,13 +147,14 @@ static void answer_unavailable(struct answer *a, int status)
           "<html><head><title>Service Unavailable</title></head><body><h1>Service Unavailable</h1></body></html>\n");
 }
 
-static void envelope_answer(struct sandbox *s, struct str method, struct str object, struct answer *a)
+static void envelope_answer(struct sandbox *s, const struct params *p, struct str object, struct answer *a)
 {
     char key_name[KEY_NAME_MAX];
-    key_name_make(method, key_name);
+    const char *cert_sn = has_certs(p) ? s->keys.alipay_ca.alipay_sn : NULL;
+    key_name_make(params_get(p, "method"), key_name); // what was read before a fault counts
     a->status = 200;
     a->content_type = "text/html;charset=utf-8";
-    if (!envelope_write(&a->body, key_name, object, s->keys.alipay_private)) answer_unavailable(a, 500);
+    if (!envelope_write(&a->body, key_name, object, cert_sn, s->keys.alipay_private)) answer_unavailable(a, 500);
 }
 
 static void gateway_answer(struct sandbox *s, const struct http_exchange *x, const struct gateway_fate *fate,
@@ -142,7 +165,7 @@ static void gateway_answer(struct sandbox *s, const struct http_exchange *x, con
     struct buf object = {0};
     struct call c = {.sandbox = s, .now_ms = clock_now_ms(s->clock), .out = &object};
     bool readable = params_read(&params, x->query, x->body, why);
-    struct str method = params_get(&params, "method"); // what was read before the fault counts
+    struct str method = params_get(&params, "method");
     bool is_page = str_eq(method, STR("alipay.trade.wap.pay"));
     if (!readable)
         alipay_refuse_invalid(&c, "isv.invalid-parameter", why);
@@ -153,7 +176,7 @@ static void gateway_answer(struct sandbox *s, const struct http_exchange *x, con
     else if (is_page || object.failed)
         answer_unavailable(a, 500);
     else
-        envelope_answer(s, method, buf_view(&object), a);
+        envelope_answer(s, &params, buf_view(&object), a);
     json_decref(c.biz);
     buf_free(&object);
     params_free(&params);

@@ -641,15 +641,39 @@ static void refund_query(struct call *c)
     json_close(c->out, '}');
 }
 
+// --- alipay.open.app.alipaycert.download
+
+// For who was answered under another certificate of Alipay's than his own: he follows it to a root that he has.
+static void cert_download(struct call *c)
+{
+    const struct alipay_ca *ca = &c->sandbox->keys.alipay_ca;
+    char sn[CERT_SN_SIZE];
+    struct buf content = {0};
+    if (!biz_text(c, "alipay_cert_sn", sizeof sn - 1, sn, sizeof sn) || strcmp(sn, ca->alipay_sn) != 0) {
+        alipay_refuse_business(c, "INVALID_PARAMETER", "no certificate has this alipay_cert_sn");
+        return;
+    }
+    crypto_base64(buf_view(&ca->alipay_pem), &content);
+    begin_success(c);
+    json_kstr(c->out, "alipay_cert_content", buf_view(&content));
+    json_close(c->out, '}');
+    if (content.failed) c->out->failed = true;
+    buf_free(&content);
+}
+
 // --- Which method
 
 static const struct {
     const char *name;
     void (*run)(struct call *c);
 } METHODS[] = {
-    {"alipay.trade.precreate", precreate}, {"alipay.trade.query", query},
-    {"alipay.trade.close", close_trade},   {"alipay.trade.cancel", cancel},
-    {"alipay.trade.refund", refund},       {"alipay.trade.fastpay.refund.query", refund_query},
+    {"alipay.trade.precreate", precreate},
+    {"alipay.trade.query", query},
+    {"alipay.trade.close", close_trade},
+    {"alipay.trade.cancel", cancel},
+    {"alipay.trade.refund", refund},
+    {"alipay.trade.fastpay.refund.query", refund_query},
+    {"alipay.open.app.alipaycert.download", cert_download},
 };
 #define N_METHODS (sizeof METHODS / sizeof METHODS[0])
 

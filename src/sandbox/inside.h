@@ -6,6 +6,7 @@
 //   trades.c   what may happen to a trade                 alipay_wire.c      signatures, forms, yuan
 //   ledger.c   rows                                       alipay_notice.c    what a notification says
 //                                                         alipay_cashier.c   the page of wap.pay
+//                                                         alipay_ca.c        certificate mode's files
 //   notifier.c sends what is owed                         faults.c, keys.c
 //
 // Law: an answer leaves the house after the commit of the round that made it (sandbox.c, round_end). So every handler

@@ -31,6 +31,9 @@ static const char *const FILES[] = {
     "platform_cert.pem",
     "sandbox_platform_private_key.pem",
     "apiv3_key",
+    APP_CERT_FILE,
+    ALIPAY_CERT_FILE,
+    ALIPAY_ROOT_CERT_FILE,
     IDENTITY_FILE,
     MAKING_FILE,
 };
@@ -353,7 +356,8 @@ static bool keys_load(struct keys *k, const char *dir, char why[200])
     return identity_load(&k->identity, dir, why) &&
            (k->app_public = key_load(crypto_public_key_load, dir, "app_public_key.pem", why)) &&
            (k->app_private = key_load(crypto_private_key_load, dir, "app_private_key.pem", why)) &&
-           (k->alipay_private = key_load(crypto_private_key_load, dir, "sandbox_alipay_private_key.pem", why));
+           (k->alipay_private = key_load(crypto_private_key_load, dir, "sandbox_alipay_private_key.pem", why)) &&
+           alipay_ca_open(&k->alipay_ca, dir, why);
 }
 
 bool keys_open(struct keys *k, const char *dir, char why[200])
@@ -373,5 +377,6 @@ void keys_close(struct keys *k)
     crypto_key_free(k->app_public);
     crypto_key_free(k->app_private);
     crypto_key_free(k->alipay_private);
+    alipay_ca_close(&k->alipay_ca);
     *k = (struct keys){0};
 }

@@ -271,7 +271,7 @@ class Gateway:
             program.call("init", **self.options(alipay=stranger))
             with self.assertRaises(sdk.SdkError) as e:
                 program.call("exec", method="alipay.trade.query", bizContent={"out_trade_no": "x"})
-            self.assertRegex(str(e.exception), "验签失败|sign check fail|check Sign")
+            self.assertRegex(str(e.exception), "验签失败|sign check fail|check Sign|证书校验失败")
 
 
 class NodeSdk(Gateway, unittest.TestCase):
@@ -296,6 +296,30 @@ class JavaSdk(Gateway, unittest.TestCase):
         return {"serverUrl": cls.box.url + "/gateway.do", "appId": cls.box.identity["app_id"],
                 "privateKey": (app or cls.box).bare("app_private_key.pem"),
                 "alipayPublicKey": (alipay or cls.box).bare("alipay_public_key.pem")}
+
+
+class NodeSdkWithCertificates(NodeSdk):
+    @classmethod
+    def options(cls, app=None, alipay=None):
+        return {"gateway": cls.box.url + "/gateway.do", "endpoint": cls.box.url, "appId": cls.box.identity["app_id"],
+                "privateKey": (app or cls.box).text("app_private_key.pem"), "keyType": "PKCS8",
+                "appCertPath": cls.box.path("app_cert.pem"), "alipayPublicCertPath": (alipay or cls.box).path("alipay_cert.pem"),
+                "alipayRootCertPath": cls.box.path("alipay_root_cert.pem")}
+
+
+class JavaSdkWithCertificates(JavaSdk):
+    @classmethod
+    def options(cls, app=None, alipay=None, alipay_cert="alipay_cert.pem"):
+        return {"serverUrl": cls.box.url + "/gateway.do", "appId": cls.box.identity["app_id"],
+                "privateKey": (app or cls.box).bare("app_private_key.pem"), "certPath": cls.box.path("app_cert.pem"),
+                "alipayPublicCertPath": (alipay or cls.box).path(alipay_cert), "rootCertPath": (alipay or cls.box).path("alipay_root_cert.pem")}
+
+    def test_a_certificate_it_does_not_have_is_downloaded_and_followed_to_the_root(self):
+        with self.open() as program:
+            program.call("init", **self.options(alipay_cert="app_cert.pem"))  # of the same root, as one of Alipay's before
+            answer = program.call("exec", method="alipay.trade.precreate",
+                                  bizContent={"out_trade_no": self.number, "total_amount": "1", "subject": "x"})
+            self.assertEqual(answer["code"], "10000", answer)
 
 
 if __name__ == "__main__":
