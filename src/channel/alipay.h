@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Alipay channel: face-to-face QR codes through the open-platform gateway, key mode.
+// The Alipay channel: face-to-face QR codes and pages for phones, through the open-platform gateway.
 #ifndef TILL_CHANNEL_ALIPAY_H
 #define TILL_CHANNEL_ALIPAY_H
 
@@ -9,10 +9,13 @@
 struct alipay_options {  // all borrowed for the time of alipay_open(); NULL is as good as ""
     const char *gateway; // "https://openapi.alipay.com/gateway.do"
     const char *app_id;
-    const char *private_key_file;       // the application's
+    const char *private_key_file; // the application's
+    // key mode
     const char *alipay_public_key_file; // Alipay's, not the application's own
-    const char *seller_id;              // "": not checked in notifications
-    const char *notify_url;             // "": none is sent
+    // or certificate mode: the application's certificate, Alipay's, and its roots
+    const char *app_cert_file, *alipay_cert_file, *root_cert_file;
+    const char *seller_id;  // "": not checked in notifications
+    const char *notify_url; // "": none is sent
 };
 
 // `sink` is copied. `secret` is the store's: it makes the numbers and tells ours from others. The caller must

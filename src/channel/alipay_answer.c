@@ -5,7 +5,7 @@
 #include "channel/alipay_wire.h"
 #include <stdio.h>
 
-#define CODE_MAX 512 // bytes of a QR code's text; what qr.h draws
+#define QR_CODE_MAX 512 // bytes of a QR code's text; what qr.h draws
 
 // --- The signed part
 
@@ -149,16 +149,8 @@ static void take_trade_no(struct answer *a, const json_t *node)
 
 // --- Success, by method
 
-static void judge_create(const json_t *node, struct answer *a, struct buf *text)
+static void say_code(struct answer *a, struct str code, struct buf *text)
 {
-    struct str code = field(node, "qr_code");
-    bool good = code.n > 0 && code.n <= CODE_MAX;
-    for (size_t i = 0; good && i < code.n; i++)
-        good = code.p[i] > ' ' && code.p[i] < 0x7f;
-    if (!good) {
-        say_unknown(a, "no qr_code");
-        return;
-    }
     buf_str(text, code);
     if (text->failed) {
         say_unknown(a, "out of memory");
@@ -166,6 +158,29 @@ static void judge_create(const json_t *node, struct answer *a, struct buf *text)
     }
     a->code = buf_view(text);
     say(a, OUTCOME_DONE, FACT_CODE);
+}
+
+static void judge_create(const json_t *node, struct answer *a, struct buf *text)
+{
+    struct str code = field(node, "qr_code");
+    bool good = code.n > 0 && code.n <= QR_CODE_MAX;
+    for (size_t i = 0; good && i < code.n; i++)
+        good = code.p[i] > ' ' && code.p[i] < 0x7f;
+    if (good)
+        say_code(a, code, text);
+    else
+        say_unknown(a, "no qr_code");
+}
+
+// An address we made and nobody has seen. What cannot be handed out is no code: that is certain.
+static void judge_page(struct str url, struct answer *a, struct buf *text)
+{
+    if (url.n <= CHANNEL_CODE_MAX) {
+        say_code(a, url, text);
+        return;
+    }
+    say(a, OUTCOME_REFUSED, FACT_NONE);
+    (void)snprintf(a->detail, sizeof a->detail, "%s", "the address is too long");
 }
 
 static void judge_paid(const json_t *node, enum fact fact, struct answer *a)
@@ -408,6 +423,14 @@ static void node_name(enum call_method method, char out[64])
         if (*p == '.') *p = '_';
 }
 
+// In certificate mode an answer names the certificate whose key signed it. When it is not the one we have, Alipay has
+// renewed it. An answer that names none is known by its signature alone.
+static bool names_another_cert(const struct alipay_app *app, const json_t *root)
+{
+    const json_t *sn = json_object_get(root, "alipay_cert_sn");
+    return app->alipay_cert_sn && sn && !field_is(root, "alipay_cert_sn", app->alipay_cert_sn);
+}
+
 static void judge_root(const struct alipay_app *app, const struct call *call, struct str body, const json_t *root,
                        struct answer *a, struct buf *text)
 {
@@ -420,6 +443,8 @@ static void judge_root(const struct alipay_app *app, const struct call *call, st
         say_unknown(a, "no response in the answer");
     else if (sign.n == 0)
         say_unknown(a, "no signature");
+    else if (names_another_cert(app, root))
+        say_unknown(a, "another alipay_cert_sn");
     else if (!is_signed(app, raw, sign))
         say_unknown(a, "bad signature");
     else
@@ -430,6 +455,10 @@ void alipay_answer(const struct alipay_app *app, const struct call *call, const 
                    struct answer *a, struct buf *text)
 {
     struct json_fault fault;
+    if (alipay_is_page(call)) {
+        judge_page(reply->body, a, text);
+        return;
+    }
     if (reply->status != 200) {
         say_unknown(a, "");
         (void)snprintf(a->detail, sizeof a->detail, "http %d", reply->status);

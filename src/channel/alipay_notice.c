@@ -121,13 +121,15 @@ static bool is_ambiguous(const struct form *f)
     return false;
 }
 
-static bool is_signed(const struct alipay_app *app, const struct form *f, bool with_sign_type)
+// `without` is left out of the signed text, as `sign` is.
+static bool is_signed(const struct alipay_app *app, const struct form *f, const char *const without[])
 {
     struct alipay_param signed_fields[FIELDS_MAX];
     unsigned n = 0;
     for (unsigned i = 0; i < f->n; i++) {
-        bool dropped =
-            str_eq(f->field[i].name, STR("sign")) || (!with_sign_type && str_eq(f->field[i].name, STR("sign_type")));
+        bool dropped = str_eq(f->field[i].name, STR("sign"));
+        for (const char *const *name = without; *name; name++)
+            dropped = dropped || str_eq(f->field[i].name, str_of(*name));
         if (!dropped) signed_fields[n++] = f->field[i];
     }
     struct buf canonical = {0};
@@ -138,12 +140,21 @@ static bool is_signed(const struct alipay_app *app, const struct form *f, bool w
     return ok;
 }
 
-// Other kinds of Alipay's messages keep sign_type in the signed text; both are tried, as its SDKs do.
+// Other kinds of Alipay's messages keep sign_type in the signed text; both are tried, as its SDKs do. The name of the
+// certificate, where one is sent, is left out by some.
+static bool is_signed_somehow(const struct alipay_app *app, const struct form *f)
+{
+    static const char *const usual[] = {"sign_type", NULL}, *const other[] = {NULL},
+                             *const certificate[] = {"sign_type", "alipay_cert_sn", NULL};
+    return is_signed(app, f, usual) || is_signed(app, f, other) ||
+           (field(f, "alipay_cert_sn").n > 0 && is_signed(app, f, certificate));
+}
+
 static const char *forgery(const struct alipay_app *app, const struct form *f)
 {
     if (!field_is(f, "sign_type", "RSA2")) return "sign_type is not RSA2";
     if (field(f, "sign").n == 0) return "no signature";
-    if (!is_signed(app, f, false) && !is_signed(app, f, true)) return "bad signature";
+    if (!is_signed_somehow(app, f)) return "bad signature";
     return NULL;
 }
 

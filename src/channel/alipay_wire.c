@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SUBJECT_MAX_BYTES  256
+#define PAGE_SUBJECT_MAX   96  // each byte may take three in an address, and addresses have a limit
 #define CODE_LIFE_MAX_MIN  120 // an unscanned code dies after two hours whatever is sent
 #define COMMON_PARAMS_MAX  12
 #define SUBJECT_WHEN_EMPTY "Order"
@@ -51,7 +51,7 @@ static bool is_unwelcome(struct str c, size_t n)
     return n == 2 && p[0] == 0xc2 && p[1] < 0xa0; // C1 controls
 }
 
-void alipay_subject(struct str subject, struct buf *out)
+void alipay_subject(struct str subject, size_t max_bytes, struct buf *out)
 {
     size_t from = out->n;
     while (subject.n > 0) {
@@ -59,7 +59,7 @@ void alipay_subject(struct str subject, struct buf *out)
         bool drop = n == 0 || is_unwelcome(subject, n);
         struct str c = drop ? STR(" ") : (struct str){subject.p, n};
         bool is_space = c.n == 1 && c.p[0] == ' ';
-        if (out->n - from + c.n > SUBJECT_MAX_BYTES) break;
+        if (out->n - from + c.n > max_bytes) break;
         // what was taken out leaves one space, so that words stay apart; none at the front
         if (!is_space || (out->n > from && out->p[out->n - 1] != ' ')) buf_str(out, c);
         subject.p += n ? n : 1;
@@ -107,13 +107,11 @@ static void add_yuan(const char *name, int64_t fen, struct buf *json)
     json_kz(json, name, yuan);
 }
 
-// Both limits: the absolute one ends the trade of a buyer who scanned at the last moment, the relative one
-// the code.
-static void add_expiry(const struct call *call, int64_t now_ms, struct buf *json)
+// Both limits: the absolute one (time_expire) ends the trade of a buyer who scanned at the last moment, the relative
+// one the code.
+static void add_code_life(const struct call *call, int64_t now_ms, struct buf *json)
 {
-    char at[TIME_TEXT_SIZE], life[TIME_TEXT_SIZE];
-    time_to_beijing(call->expires_ms, at);
-    json_kz(json, "time_expire", at);
+    char life[TIME_TEXT_SIZE];
     int64_t left_ms = call->expires_ms - now_ms;
     int64_t minutes = left_ms > 0 ? (left_ms - 1) / 60000 + 1 : 1;
     (void)snprintf(life, sizeof life, "%" PRId64 "m", minutes < CODE_LIFE_MAX_MIN ? minutes : CODE_LIFE_MAX_MIN);
@@ -123,10 +121,17 @@ static void add_expiry(const struct call *call, int64_t now_ms, struct buf *json
 static void add_create(const struct call *call, struct str subject, int64_t now_ms, struct buf *json)
 {
     struct buf clean = {0};
-    alipay_subject(subject, &clean);
+    char expires[TIME_TEXT_SIZE];
+    bool is_page = alipay_is_page(call);
+    time_to_beijing(call->expires_ms, expires);
+    alipay_subject(subject, is_page ? PAGE_SUBJECT_MAX : ALIPAY_SUBJECT_MAX, &clean);
     add_yuan("total_amount", call->amount_fen, json);
     json_kstr(json, "subject", buf_view(&clean));
-    add_expiry(call, now_ms, json);
+    json_kz(json, "time_expire", expires);
+    if (is_page)
+        json_kz(json, "product_code", "QUICK_WAP_WAY");
+    else
+        add_code_life(call, now_ms, json);
     if (clean.failed) json->failed = true;
     buf_free(&clean);
 }
@@ -167,6 +172,11 @@ const char *alipay_method(enum call_method method)
     return NULL;
 }
 
+bool alipay_is_page(const struct call *call)
+{
+    return call->method == CALL_CREATE && call->product == PRODUCT_WAP;
+}
+
 static bool is_unreserved(char c)
 {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("-_.~", c));
@@ -201,23 +211,29 @@ static unsigned common_params(const struct alipay_app *app, const struct call *c
     params[n++] = (struct alipay_param){STR("app_id"), str_of(app->app_id)};
     params[n++] = (struct alipay_param){STR("charset"), STR("utf-8")};
     params[n++] = (struct alipay_param){STR("format"), STR("JSON")};
-    params[n++] = (struct alipay_param){STR("method"), str_of(alipay_method(call->method))};
+    params[n++] = (struct alipay_param){
+        STR("method"), str_of(alipay_is_page(call) ? "alipay.trade.wap.pay" : alipay_method(call->method))};
     params[n++] = (struct alipay_param){STR("sign_type"), STR("RSA2")};
     params[n++] = (struct alipay_param){STR("timestamp"), str_of(timestamp)};
     params[n++] = (struct alipay_param){STR("version"), STR("1.0")};
     if (call->method == CALL_CREATE && app->notify_url[0])
         params[n++] = (struct alipay_param){STR("notify_url"), str_of(app->notify_url)};
+    if (app->app_cert_sn) {
+        params[n++] = (struct alipay_param){STR("app_cert_sn"), str_of(app->app_cert_sn)};
+        params[n++] = (struct alipay_param){STR("alipay_root_cert_sn"), str_of(app->root_cert_sn)};
+    }
     return n;
 }
 
-static void write_url(const struct alipay_app *app, const struct alipay_param *params, unsigned n, struct str sign,
-                      struct buf *url)
+// `elsewhere` is the parameter that travels in the body; "": none does.
+static void write_url(const struct alipay_app *app, const struct alipay_param *params, unsigned n,
+                      const char *elsewhere, struct str sign, struct buf *url)
 {
     buf_z(url, app->gateway);
     buf_char(url, strchr(app->gateway, '?') ? '&' : '?');
     for (unsigned i = 0; i < n; i++) {
-        if (str_eq(params[i].name, STR("biz_content"))) continue; // travels in the body
-        add_pair(params[i].name.p, params[i].value, url);         // the names are literals
+        if (str_eq(params[i].name, str_of(elsewhere))) continue;
+        add_pair(params[i].name.p, params[i].value, url); // the names are literals
         buf_char(url, '&');
     }
     add_pair("sign", sign, url);
@@ -237,9 +253,12 @@ bool alipay_request(const struct alipay_app *app, const struct call *call, struc
     alipay_canonical(params, n, &canonical);
     bool ok = !content.failed && !canonical.failed && crypto_rsa2_sign(app->app_key, buf_view(&canonical), &sign) &&
               !sign.failed;
-    if (ok) {
+    if (ok && alipay_is_page(call)) {
+        out->is_local = true;
+        write_url(app, params, n, "", buf_view(&sign), &out->body);
+    } else if (ok) {
         out->is_post = true;
-        write_url(app, params, n, buf_view(&sign), &out->url);
+        write_url(app, params, n, "biz_content", buf_view(&sign), &out->url);
         buf_z(&out->headers, "Content-Type: application/x-www-form-urlencoded;charset=utf-8\n");
         add_pair("biz_content", buf_view(&content), &out->body);
     }

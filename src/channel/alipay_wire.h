@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Alipay's gateway protocol as pure functions: requests out, answers and notifications in. No clock, no
-// network. Names in quotes are Alipay's own. Key mode (application private key, Alipay public key), RSA2,
-// UTF-8, JSON.
+// network. Names in quotes are Alipay's own. RSA2, UTF-8, JSON; Alipay's key from a file of its own (key mode) or from
+// its certificate (certificate mode).
 #ifndef TILL_CHANNEL_ALIPAY_WIRE_H
 #define TILL_CHANNEL_ALIPAY_WIRE_H
 
@@ -15,6 +15,9 @@ struct alipay_app {
     const struct crypto_key *app_key;    // ours, private
     const struct crypto_key *alipay_key; // theirs, public
     uint8_t secret[ID_SECRET_SIZE];
+    // certificate mode: the serial names (base/cert_sn.h) of our certificate and Alipay's roots, sent along, and of
+    // Alipay's certificate, which its answers name; NULL in key mode
+    const char *app_cert_sn, *root_cert_sn, *alipay_cert_sn;
 };
 
 // --- Pieces (alipay_wire.c)
@@ -26,8 +29,9 @@ bool yuan_to_fen(struct str yuan, int64_t *fen);
 void yuan_of_fen(int64_t fen, char out[YUAN_TEXT_SIZE]); // 0..AMOUNT_MAX_FEN, always two decimals
 
 // What the buyer reads: without / = & and control characters (Alipay refuses them), whole characters up to
-// 256 bytes, never empty.
-void alipay_subject(struct str subject, struct buf *out);
+// `max_bytes`, never empty.
+#define ALIPAY_SUBJECT_MAX 256
+void alipay_subject(struct str subject, size_t max_bytes, struct buf *out);
 
 struct alipay_param {
     struct str name, value;
@@ -39,15 +43,18 @@ void alipay_canonical(struct alipay_param *params, unsigned n, struct buf *out);
 // --- Requests (alipay_wire.c)
 
 // `now_ms` is Till's clock, as call->expires_ms is; `real_ms` is the timestamp's. False when it cannot be
-// signed.
+// signed. A page's request is local: its body is the address.
 bool alipay_request(const struct alipay_app *app, const struct call *call, struct str subject, int64_t now_ms,
                     int64_t real_ms, struct call_request *out);
 const char *alipay_method(enum call_method method); // "alipay.trade.query"; NULL for CALL_NONE
+// Whether it asks for an address ("alipay.trade.wap.pay") that is made here, without the gateway: the buyer's browser
+// takes it there, and nothing exists over there before he has confirmed.
+bool alipay_is_page(const struct call *call);
 
 // --- Answers (alipay_answer.c)
 
 // Fills outcome, fact, captured_fen, provider_trade_no, code (its text goes into `text`) and detail of `a`.
-// Only what Alipay signed is believed; everything doubtful is "unknown".
+// Only what Alipay signed is believed; everything doubtful is "unknown". A page's reply is its own address.
 void alipay_answer(const struct alipay_app *app, const struct call *call, const struct call_reply *reply,
                    struct answer *a, struct buf *text);
 

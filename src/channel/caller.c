@@ -294,9 +294,9 @@ static void job_back(struct job *j)
 {
     if (atomic_load(&j->answered)) {
         job_end(j);
-    } else if (j->stage == STAGE_BUILD && j->is_built) {
+    } else if (j->stage == STAGE_BUILD && j->is_built && !j->request.is_local) {
         job_fly(j);
-    } else if (j->stage == STAGE_BUILD) {
+    } else if (j->stage == STAGE_BUILD && !j->is_built) {
         job_post_unsent(j, UNSENT_FAULT, "cannot be signed");
         job_end(j);
     } else {
@@ -437,19 +437,30 @@ static void *loop_run(void *arg)
 
 // --- Signers
 
-static void job_work(struct job *j)
+static void job_judge(struct job *j, const struct call_reply *reply)
 {
     const struct lane *l = j->lane;
-    if (atomic_load(&j->answered)) return;
-    if (j->stage == STAGE_BUILD) {
-        int64_t now_ms = j->now_ms + (mono_ms() - j->submitted_ms);
-        j->is_built = l->ops->build(l->ctx, &j->call, j->subject, now_ms, &j->request);
-        return;
-    }
-    struct call_reply reply = reply_of(j);
     j->answer = answer_blank(j);
-    l->ops->judge(l->ctx, &j->call, &reply, &j->answer, &j->text);
-    j->answer.provider_ms = reply_date_ms(&reply);
+    l->ops->judge(l->ctx, &j->call, reply, &j->answer, &j->text);
+    j->answer.provider_ms = reply_date_ms(reply);
+}
+
+static void job_build(struct job *j)
+{
+    const struct lane *l = j->lane;
+    int64_t now_ms = j->now_ms + (mono_ms() - j->submitted_ms);
+    j->is_built = l->ops->build(l->ctx, &j->call, j->subject, now_ms, &j->request);
+    if (j->is_built && j->request.is_local)
+        job_judge(j, &(struct call_reply){.headers = STR(""), .body = buf_view(&j->request.body)});
+}
+
+static void job_work(struct job *j)
+{
+    if (atomic_load(&j->answered)) return;
+    if (j->stage == STAGE_BUILD)
+        job_build(j);
+    else
+        job_judge(j, &(struct call_reply){j->status, buf_view(&j->reply_headers), buf_view(&j->reply_body)});
 }
 
 // What came back goes first: somebody paid while he waits.

@@ -42,10 +42,11 @@ struct caller_options {
 
 // What is to be sent. Filled by a lane's build(), freed by the caller.
 struct call_request {
+    bool is_local;      // nothing is sent: `body` is the answer, and judge() sees it at once with status 0
     bool is_post;       // else GET
     struct buf url;     // absolute
     struct buf headers; // lines "Name: value\n"
-    struct buf body;    // POST only
+    struct buf body;    // POST, or local, only
 };
 
 // What came back. Borrowed, for the time of judge().

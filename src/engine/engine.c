@@ -32,7 +32,7 @@ void engine_post(struct engine *e, struct request *first, struct request *last, 
 
 void engine_post_answer(struct engine *e, const struct answer *a)
 {
-    size_t n = a->code.n <= CODE_MAX ? a->code.n : 0;
+    size_t n = a->code.n <= CHANNEL_CODE_MAX ? a->code.n : 0;
     struct answer_node *node = calloc(1, sizeof *node + n);
     // Without memory the answer is lost like one the network lost: its row still owes, and asks again.
     if (node) {

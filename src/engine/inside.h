@@ -12,14 +12,13 @@
 #define CLAIMS      (4 * BATCH_MAX)
 #define BUCKET_BITS 12
 #define BUCKETS     (1 << BUCKET_BITS)
-#define CODE_MAX    4096
 
 struct answer_node {
     struct answer_node *next;
     struct answer a;
     bool stock_is_short;
     unsigned n_conflicts;
-    char code[]; // up to CODE_MAX bytes
+    char code[]; // what a.code points to
 };
 
 // What the broker said, or the sweep found.

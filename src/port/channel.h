@@ -16,6 +16,8 @@
 
 struct channel;
 
+#define CHANNEL_CODE_MAX 2048 // bytes of a code: what a QR holds, or an address for a phone
+
 // Where answers go. Called on any thread; copies what it needs before it returns.
 struct answer_sink {
     void (*post)(void *ctx, const struct answer *a);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/timetext.h"
-#include "sandbox/alipay_methods.h"
+#include "sandbox/alipay_cashier.h"
 #include <stdio.h>
 #include <strings.h>
 
@@ -21,7 +21,7 @@ static void key_name_make(struct str method, char out[KEY_NAME_MAX])
         (void)snprintf(out + i, KEY_NAME_MAX - i, "_response");
 }
 
-static bool required_are_there(struct call *c)
+static bool required_are_there(struct call *c, const struct params *p)
 {
     static const struct {
         const char *name, *sub_code;
@@ -34,7 +34,7 @@ static bool required_are_there(struct call *c)
         {"version", "isv.missing-version"},
     };
     for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
-        if (params_get(c->params, required[i].name).n) continue;
+        if (params_get(p, required[i].name).n) continue;
         char text[64];
         (void)snprintf(text, sizeof text, "parameter %s is missing", required[i].name);
         alipay_refuse_missing(c, required[i].sub_code, text);
@@ -49,21 +49,43 @@ static bool is_one_of(struct str s, const char *a, const char *b)
            (s.n == strlen(b) && strncasecmp(s.p, b, s.n) == 0);
 }
 
-static bool common_are_good(struct call *c)
+// Certificate mode is what a call that names certificates is in.
+static bool has_certs(const struct params *p)
+{
+    return params_get(p, "app_cert_sn").n || params_get(p, "alipay_root_cert_sn").n;
+}
+
+static bool certs_are_ours(struct call *c, const struct params *p)
+{
+    const struct alipay_ca *ca = &c->sandbox->keys.alipay_ca;
+    if (!has_certs(p)) return true;
+    if (!str_eq(params_get(p, "app_cert_sn"), str_of(ca->app_sn)))
+        alipay_refuse_invalid(c, "isv.invalid-app-cert-sn", "app_cert_sn is not that of " APP_CERT_FILE);
+    else if (!str_eq(params_get(p, "alipay_root_cert_sn"), str_of(ca->root_sn)))
+        alipay_refuse_invalid(c, "isv.invalid-root-cert-sn",
+                              "alipay_root_cert_sn is not that of " ALIPAY_ROOT_CERT_FILE);
+    else
+        return true;
+    return false;
+}
+
+static bool common_are_good(struct call *c, const struct params *p)
 {
     int64_t ms;
     const struct sandbox_identity *id = &c->sandbox->keys.identity;
-    if (!str_eq(params_get(c->params, "app_id"), str_of(id->app_id)))
+    if (!str_eq(params_get(p, "app_id"), str_of(id->app_id)))
         alipay_refuse_invalid(c, "isv.invalid-app-id", "this app_id is not known");
-    else if (!str_eq(params_get(c->params, "sign_type"), STR("RSA2")))
+    else if (!str_eq(params_get(p, "sign_type"), STR("RSA2")))
         alipay_refuse_invalid(c, "isv.invalid-signature-type", "sign_type is RSA2");
-    else if (!is_one_of(params_get(c->params, "charset"), "utf-8", "utf8"))
+    else if (!is_one_of(params_get(p, "charset"), "utf-8", "utf8"))
         alipay_refuse_invalid(c, "isv.invalid-charset", "charset is utf-8");
-    else if (!is_one_of(params_get(c->params, "format"), "json", "json"))
+    else if (!is_one_of(params_get(p, "format"), "json", "json"))
         alipay_refuse_invalid(c, "isv.invalid-format", "format is JSON");
-    else if (params_get(c->params, "encrypt_type").n)
+    else if (params_get(p, "encrypt_type").n)
         alipay_refuse_invalid(c, "isv.invalid-encrypt-type", "this sandbox does not encrypt");
-    else if (!time_from_beijing(params_get(c->params, "timestamp"), &ms))
+    else if (!certs_are_ours(c, p))
+        return false;
+    else if (!time_from_beijing(params_get(p, "timestamp"), &ms))
         alipay_refuse_invalid(c, "isv.invalid-timestamp", "timestamp is yyyy-MM-dd HH:mm:ss");
     else
         return true;
@@ -71,10 +93,10 @@ static bool common_are_good(struct call *c)
 }
 
 // Developers debug with the string the gateway built; it stands at the end.
-static void refuse_signature(struct call *c)
+static void refuse_signature(struct call *c, const struct params *p)
 {
     struct buf text = {0}, message = {0};
-    params_sign_text(c->params, false, &text);
+    params_sign_text(p, false, &text);
     buf_z(&message, "验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配，网关生成的验签字符串为：");
     html_escape(&message, buf_view(&text));
     buf_char(&message, 0);
@@ -86,19 +108,18 @@ static void refuse_signature(struct call *c)
     buf_free(&message);
 }
 
-static void call_run(struct call *c, const struct gateway_fate *fate)
+bool alipay_call_open(struct call *c, const struct params *p)
 {
-    if (!required_are_there(c) || !common_are_good(c)) return;
-    if (!params_verify(c->params, c->sandbox->keys.app_public)) {
-        refuse_signature(c);
-        return;
+    struct json_fault fault;
+    if (!required_are_there(c, p) || !common_are_good(c, p)) return false;
+    if (!params_verify(p, c->sandbox->keys.app_public)) {
+        refuse_signature(c, p);
+        return false;
     }
-    if (fate->executes) alipay_method_run(c);
-    if (!fate->error && fate->executes) return;
-    if (fate->error && fate->error_is_acq)
-        alipay_refuse_business(c, "ACQ.SYSTEM_ERROR", "system error");
-    else
-        alipay_refuse_busy(c);
+    c->notify_url = params_get(p, "notify_url");
+    c->biz = json_read_object(params_get(p, "biz_content"), &fault);
+    if (!c->biz) alipay_refuse_invalid(c, "isv.invalid-parameter", fault.detail);
+    return c->biz != NULL;
 }
 
 static void add_trace_id(struct buf *headers)
@@ -126,23 +147,37 @@ static void answer_unavailable(struct answer *a, int status)
           "<html><head><title>Service Unavailable</title></head><body><h1>Service Unavailable</h1></body></html>\n");
 }
 
+static void envelope_answer(struct sandbox *s, const struct params *p, struct str object, struct answer *a)
+{
+    char key_name[KEY_NAME_MAX];
+    const char *cert_sn = has_certs(p) ? s->keys.alipay_ca.alipay_sn : NULL;
+    key_name_make(params_get(p, "method"), key_name); // what was read before a fault counts
+    a->status = 200;
+    a->content_type = "text/html;charset=utf-8";
+    if (!envelope_write(&a->body, key_name, object, cert_sn, s->keys.alipay_private)) answer_unavailable(a, 500);
+}
+
 static void gateway_answer(struct sandbox *s, const struct http_exchange *x, const struct gateway_fate *fate,
                            struct answer *a)
 {
-    char why[160], key_name[KEY_NAME_MAX];
+    char why[160];
     struct params params;
     struct buf object = {0};
-    struct call c = {.sandbox = s, .params = &params, .now_ms = clock_now_ms(s->clock), .out = &object};
+    struct call c = {.sandbox = s, .now_ms = clock_now_ms(s->clock), .out = &object};
     bool readable = params_read(&params, x->query, x->body, why);
-    key_name_make(params_get(&params, "method"), key_name); // what was read before the fault counts
-    if (readable)
-        call_run(&c, fate);
-    else
+    struct str method = params_get(&params, "method");
+    bool is_page = str_eq(method, STR("alipay.trade.wap.pay"));
+    if (!readable)
         alipay_refuse_invalid(&c, "isv.invalid-parameter", why);
-    a->status = 200;
-    a->content_type = "text/html;charset=utf-8";
-    if (object.failed || !envelope_write(&a->body, key_name, buf_view(&object), s->keys.alipay_private))
+    else if (alipay_call_open(&c, &params) && !is_page)
+        alipay_method_run(&c, method, fate);
+    if (is_page && fate->executes)
+        alipay_cashier_open(&c, params_get(&params, "return_url"), a);
+    else if (is_page || object.failed)
         answer_unavailable(a, 500);
+    else
+        envelope_answer(s, &params, buf_view(&object), a);
+    json_decref(c.biz);
     buf_free(&object);
     params_free(&params);
 }

@@ -12,13 +12,18 @@
 #define TRADE_LIFE_MS    (INT64_C(3) * 3600 * 1000) // face to face, when neither timeout_express nor time_expire is sent
 #define CANCEL_WITHIN_MS DAY_MS
 #define EXPRESS_MAX_MS   (15 * DAY_MS)
+#define QR_PREFIX        "https://qr.alipay.com/bax"
+#define WAP_PREFIX       "alipay-wap-" // in no QR: the page's own form carries it
 
 // --- Response objects
 
 static void begin(struct call *c, const char *code, const char *msg)
 {
     buf_clear(c->out);
+    c->code = code;
+    c->sub_code = NULL;
     json_open(c->out, '{');
+    if (c->is_bare) return;
     json_kz(c->out, "code", code);
     json_kz(c->out, "msg", msg);
 }
@@ -30,6 +35,8 @@ static void begin_success(struct call *c)
 
 static void put_sub(struct call *c, const char *sub_code, const char *sub_msg)
 {
+    c->sub_code = sub_code;
+    (void)snprintf(c->sub_msg, sizeof c->sub_msg, "%s", sub_msg);
     json_kz(c->out, "sub_code", sub_code);
     json_kz(c->out, "sub_msg", sub_msg);
 }
@@ -206,7 +213,7 @@ static void put_buyer(struct call *c)
     json_kz(c->out, "buyer_user_id", ALIPAY_BUYER_ID);
 }
 
-// --- alipay.trade.precreate
+// --- What precreate and wap.pay have in common: a code, and what may be done with its number
 
 // What the number may be used for again: everything but how long the code lives.
 static bool terms_hash(const struct call *c, char out[65])
@@ -227,7 +234,8 @@ static bool terms_hash(const struct call *c, char out[65])
 }
 
 // The absolute time wins; timeout_express counts from this request.
-static const char *read_times(const struct call *c, struct code *code)
+// A page's address has no shorter life of its own.
+static const char *read_times(const struct call *c, bool is_page, struct code *code)
 {
     char time_expire[32], express[16], qr_express[16];
     if (!biz_text(c, "time_expire", 31, time_expire, sizeof time_expire) ||
@@ -239,7 +247,7 @@ static const char *read_times(const struct call *c, struct code *code)
         return "timeout_express is 1m to 15d, or 1c";
     if (time_expire[0] && !wall_time_parse(time_expire, &code->trade_dies_ms))
         return "time_expire is yyyy-MM-dd HH:mm:ss";
-    code->dies_ms = c->now_ms + CODE_LIFE_MS;
+    code->dies_ms = is_page ? code->trade_dies_ms : c->now_ms + CODE_LIFE_MS;
     int64_t qr_dies_ms = code->dies_ms;
     if (qr_express[0] && !express_parse(qr_express, c->now_ms, &qr_dies_ms))
         return "qr_code_timeout_express is 1m to 15d, or 1c";
@@ -269,7 +277,7 @@ static const char *read_texts(const struct call *c, struct code *code)
 
 static const char *read_notify_url(const struct call *c, struct code *code)
 {
-    struct str url = params_get(c->params, "notify_url");
+    struct str url = c->notify_url;
     if (url.n > URL_MAX) return "notify_url is at most 256 characters";
     memcpy(code->notify_url, url.n ? url.p : "", url.n);
     code->notify_url[url.n] = 0;
@@ -277,11 +285,11 @@ static const char *read_notify_url(const struct call *c, struct code *code)
     return NULL;
 }
 
-static bool code_text_make(char out[96])
+static bool code_text_make(const char *prefix, char out[96])
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz012345";
     uint8_t random[24];
-    int n = snprintf(out, 96, "https://qr.alipay.com/bax");
+    int n = snprintf(out, 96, "%s", prefix);
     if (!crypto_random(random, sizeof random)) return false;
     for (size_t i = 0; i < sizeof random; i++)
         out[n++] = alphabet[random[i] & 31];
@@ -324,30 +332,62 @@ static bool code_reuse(struct call *c, struct code *code)
     return same;
 }
 
-static void precreate(struct call *c)
+// A page that is opened again shows what became of it.
+static bool code_of_trade(struct call *c, struct code *code)
 {
-    struct code code = {.channel = SANDBOX_ALIPAY, .created_ms = c->now_ms};
-    const char *wrong = read_texts(c, &code);
-    if (!wrong) wrong = read_times(c, &code);
-    if (!wrong) wrong = read_notify_url(c, &code);
+    struct trade t;
+    bool same = ledger_trade_by_number(c->sandbox->ledger, SANDBOX_ALIPAY, code->out_trade_no, &t) &&
+                strcmp(t.code.terms, code->terms) == 0;
+    if (same) *code = t.code;
+    return same;
+}
+
+// The code that was asked for, as it stands in the ledger afterwards. False: refused.
+static bool code_order(struct call *c, bool is_page, struct code *code)
+{
+    *code = (struct code){.channel = SANDBOX_ALIPAY, .created_ms = c->now_ms};
+    const char *wrong = read_texts(c, code);
+    if (!wrong) wrong = read_times(c, is_page, code);
+    if (!wrong) wrong = read_notify_url(c, code);
     if (wrong) {
         refuse_parameter(c, wrong);
-        return;
+        return false;
     }
-    if (code.trade_dies_ms <= c->now_ms) {
+    if (!is_page && code->trade_dies_ms <= c->now_ms) { // a page that is opened too late says so itself
         alipay_refuse_business(c, "ACQ.NOW_TIME_AFTER_EXPIRE_TIME_ERROR", "time_expire is over");
-        return;
+        return false;
     }
-    if (!terms_hash(c, code.terms) || !code_text_make(code.text)) {
+    if (!terms_hash(c, code->terms) || !code_text_make(is_page ? WAP_PREFIX : QR_PREFIX, code->text)) {
         alipay_refuse_busy(c);
-        return;
+        return false;
     }
-    if (!number_is_free(c, &code)) return;
-    if (!code_reuse(c, &code)) ledger_code_add(c->sandbox->ledger, &code);
+    if (is_page && code_of_trade(c, code)) return true;
+    if (!number_is_free(c, code)) return false;
+    if (!code_reuse(c, code)) ledger_code_add(c->sandbox->ledger, code);
+    return true;
+}
+
+// --- alipay.trade.precreate, alipay.trade.wap.pay
+
+static void precreate(struct call *c)
+{
+    struct code code;
+    if (!code_order(c, false, &code)) return;
     begin_success(c);
     json_kz(c->out, "out_trade_no", code.out_trade_no);
     json_kz(c->out, "qr_code", code.text);
     json_close(c->out, '}');
+}
+
+bool alipay_wap_order(struct call *c, struct code *code)
+{
+    trades_expire(c->sandbox, c->now_ms);
+    return code_order(c, true, code);
+}
+
+bool alipay_code_is_wap(const struct code *code)
+{
+    return strncmp(code->text, WAP_PREFIX, sizeof WAP_PREFIX - 1) == 0;
 }
 
 // --- alipay.trade.query
@@ -577,33 +617,59 @@ static void refund_query(struct call *c)
     json_close(c->out, '}');
 }
 
+// --- alipay.open.app.alipaycert.download
+
+// For who was answered under another certificate of Alipay's than his own: he follows it to a root that he has.
+static void cert_download(struct call *c)
+{
+    const struct alipay_ca *ca = &c->sandbox->keys.alipay_ca;
+    char sn[CERT_SN_SIZE];
+    struct buf content = {0};
+    if (!biz_text(c, "alipay_cert_sn", sizeof sn - 1, sn, sizeof sn) || strcmp(sn, ca->alipay_sn) != 0) {
+        alipay_refuse_business(c, "INVALID_PARAMETER", "no certificate has this alipay_cert_sn");
+        return;
+    }
+    crypto_base64(buf_view(&ca->alipay_pem), &content);
+    begin_success(c);
+    json_kstr(c->out, "alipay_cert_content", buf_view(&content));
+    json_close(c->out, '}');
+    if (content.failed) c->out->failed = true;
+    buf_free(&content);
+}
+
 // --- Which method
 
 static const struct {
     const char *name;
     void (*run)(struct call *c);
 } METHODS[] = {
-    {"alipay.trade.precreate", precreate}, {"alipay.trade.query", query},
-    {"alipay.trade.close", close_trade},   {"alipay.trade.cancel", cancel},
-    {"alipay.trade.refund", refund},       {"alipay.trade.fastpay.refund.query", refund_query},
+    {"alipay.trade.precreate", precreate},
+    {"alipay.trade.query", query},
+    {"alipay.trade.close", close_trade},
+    {"alipay.trade.cancel", cancel},
+    {"alipay.trade.refund", refund},
+    {"alipay.trade.fastpay.refund.query", refund_query},
+    {"alipay.open.app.alipaycert.download", cert_download},
 };
 #define N_METHODS (sizeof METHODS / sizeof METHODS[0])
 
-void alipay_method_run(struct call *c)
+static void method_execute(struct call *c, struct str method)
 {
-    struct str method = params_get(c->params, "method");
     for (size_t i = 0; i < N_METHODS; i++) {
         if (!str_eq(method, str_of(METHODS[i].name))) continue;
-        struct json_fault fault;
-        c->biz = json_read_object(params_get(c->params, "biz_content"), &fault);
-        if (!c->biz) {
-            alipay_refuse_invalid(c, "isv.invalid-parameter", fault.detail);
-            return;
-        }
         trades_expire(c->sandbox, c->now_ms);
         METHODS[i].run(c);
-        json_decref(c->biz);
         return;
     }
     alipay_refuse_invalid(c, "isv.invalid-method", "this sandbox does not know the method");
+}
+
+void alipay_method_run(struct call *c, struct str method, const struct gateway_fate *fate)
+{
+    if (fate->executes) method_execute(c, method);
+    if (!fate->error && fate->executes) return;
+    if (fate->error && fate->error_is_acq)
+        alipay_refuse_business(c, "ACQ.SYSTEM_ERROR", "system error");
+    else
+        alipay_refuse_busy(c);
 }

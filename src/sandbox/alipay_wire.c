@@ -197,10 +197,12 @@ void yuan_write(struct buf *out, int64_t fen)
     buf_printf(out, "%lld.%02d", (long long)(fen / 100), (int)(fen % 100));
 }
 
-bool envelope_write(struct buf *out, const char *key_name, struct str object, const struct crypto_key *key)
+bool envelope_write(struct buf *out, const char *key_name, struct str object, const char *cert_sn,
+                    const struct crypto_key *key)
 {
     buf_printf(out, "{\"%s\":", key_name);
     buf_str(out, object);
+    if (cert_sn) buf_printf(out, ",\"alipay_cert_sn\":\"%s\"", cert_sn);
     buf_z(out, ",\"sign\":\"");
     bool ok = crypto_rsa2_sign(key, object, out);
     buf_z(out, "\"}");

@@ -37,8 +37,10 @@ void html_escape(struct buf *out, struct str s); // & < > " '
 bool yuan_parse(struct str s, int64_t *fen); // "88", "88.8", "88.88", from 0.01 to 100000000
 void yuan_write(struct buf *out, int64_t fen);
 
-// {"<method with _>_response":<object>,"sign":"..."}: the response object first, then the signature over its bytes.
-// `key_name` is the whole member name. False when signing failed.
-bool envelope_write(struct buf *out, const char *key_name, struct str object, const struct crypto_key *key);
+// {"<method with _>_response":<object>,"sign":"..."}: the response object first, then the signature over its bytes; in
+// certificate mode "alipay_cert_sn" stands between them (NULL: key mode). `key_name` is the whole member name. False
+// when signing failed.
+bool envelope_write(struct buf *out, const char *key_name, struct str object, const char *cert_sn,
+                    const struct crypto_key *key);
 
 #endif

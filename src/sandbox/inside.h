@@ -10,6 +10,8 @@
 //   alipay_methods.c                                      wechat_orders.c, wechat_refunds.c, wechat_oauth.c
 //   alipay_wire.c      signatures, forms, yuan            wechat_wire.c, wechat_nonces.c
 //   alipay_notice.c    what a notification says           wechat_notice.c
+//   alipay_cashier.c   the page of wap.pay
+//   alipay_ca.c        certificate mode's files
 //
 // Law: an answer leaves the house after the commit of the round that made it (sandbox.c, round_end). So every handler
 // runs with the ledger locked, fills an `answer` and returns; it never answers by itself.

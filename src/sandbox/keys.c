@@ -35,6 +35,9 @@ static const char *const FILES[] = {
     "sandbox_platform_private_key.pem",
     "apiv3_key",
     SECRET_FILE,
+    APP_CERT_FILE,
+    ALIPAY_CERT_FILE,
+    ALIPAY_ROOT_CERT_FILE,
     IDENTITY_FILE,
     MAKING_FILE,
 };
@@ -433,7 +436,8 @@ static bool keys_load(struct keys *k, const char *dir, char why[200])
     return identity_load(&k->identity, dir, why) && wechat_load(k, dir, why) &&
            (k->app_public = key_load(crypto_public_key_load, dir, "app_public_key.pem", why)) &&
            (k->app_private = key_load(crypto_private_key_load, dir, "app_private_key.pem", why)) &&
-           (k->alipay_private = key_load(crypto_private_key_load, dir, "sandbox_alipay_private_key.pem", why));
+           (k->alipay_private = key_load(crypto_private_key_load, dir, "sandbox_alipay_private_key.pem", why)) &&
+           alipay_ca_open(&k->alipay_ca, dir, why);
 }
 
 bool keys_open(struct keys *k, const char *dir, char why[200])
@@ -459,5 +463,6 @@ void keys_close(struct keys *k)
     buf_free(&k->platform_cert);
     explicit_bzero(k->apiv3_key, sizeof k->apiv3_key);
     explicit_bzero(k->app_secret, sizeof k->app_secret);
+    alipay_ca_close(&k->alipay_ca);
     *k = (struct keys){0};
 }

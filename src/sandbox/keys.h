@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sandbox's key directory: four distinct RSA pairs (application, Alipay, merchant, WeChat Pay platform), the two
-// self-signed certificates, the APIv3 key, the app's secret and sandbox.json. Private halves and secrets are readable
-// by the owner only.
+// self-signed certificates, Alipay's certificates (alipay_ca.h), the APIv3 key, the app's secret and sandbox.json.
+// Private halves and secrets are readable by the owner only.
 #ifndef TILL_SANDBOX_KEYS_H
 #define TILL_SANDBOX_KEYS_H
 
 #include "base/crypto.h"
+#include "sandbox/alipay_ca.h"
 #include "sandbox/sandbox.h"
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ struct keys {
     struct crypto_key *app_public;     // verifies what merchants send
     struct crypto_key *app_private;    // signs what the `forge` fault sends: the wrong key
     struct crypto_key *alipay_private; // signs what the Alipay side answers and notifies
+    struct alipay_ca alipay_ca;
 
     struct crypto_key *merchant_public, *merchant_private; // as the application's, with WeChat Pay
     struct crypto_key *platform_private;                   // signs what WeChat Pay answers and notifies

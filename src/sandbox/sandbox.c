@@ -2,6 +2,7 @@
 #include "sandbox/sandbox.h"
 #include "base/json_in.h"
 #include "base/log.h"
+#include "sandbox/alipay_cashier.h"
 #include "sandbox/inside.h"
 #include "sandbox/notifier.h"
 #include "sandbox/visit.h"
@@ -96,6 +97,16 @@ static void gateway(struct sandbox *s, const struct http_exchange *x, struct ans
     buf_z(&a->headers, "Allow: GET, POST\r\n");
 }
 
+static void cashier(struct sandbox *s, const struct http_exchange *x, struct answer *a)
+{
+    if (x->method == HTTP_POST) {
+        alipay_cashier_request(s, x, a);
+        return;
+    }
+    answer_problem(a, 405, "method_not_allowed", "the cashier's form is posted", NULL);
+    buf_z(&a->headers, "Allow: POST\r\n");
+}
+
 static void route(struct sandbox *s, const struct http_exchange *x, struct answer *a)
 {
     if (is_at(x, "/gateway.do"))
@@ -104,6 +115,8 @@ static void route(struct sandbox *s, const struct http_exchange *x, struct answe
         wechat_gateway_request(s, x, a);
     else if (is_at(x, WECHAT_AUTHORIZE) || is_at(x, WECHAT_ACCESS_TOKEN))
         wechat_oauth_request(s, x, a);
+    else if (is_at(x, "/cashier"))
+        cashier(s, x, a);
     else if (is_at(x, "/wallet") || str_starts(x->path, STR("/wallet/")))
         wallet_request(s, x, a);
     else if (is_at(x, "/dev/clock") && s->owns_clock && s->on_loopback)

@@ -131,24 +131,15 @@ static bool is_provider_code(const char *url)
     return strncmp(url, "https://qr.alipay.com/", 22) == 0 || strncmp(url, "weixin://", 9) == 0;
 }
 
-// The address of the gateway's own wap.pay: which number it is for. The page shows a cashier.
+// The address of the gateway's own wap.pay, which is whole by itself. The page shows a cashier.
 static bool find_wap(struct visit *v)
 {
-    struct buf query = {0}, method = {0}, biz = {0};
-    struct json_fault fault = {0};
-    struct str number = {0};
-    json_t *root = NULL;
+    struct buf query = {0}, method = {0};
     bool ok = v->wallet == SANDBOX_ALIPAY && is_own(v, "/gateway.do", &query) && !query.failed &&
-              http_query(buf_view(&query), "method", &method) &&
-              str_eq(buf_view(&method), STR("alipay.trade.wap.pay")) &&
-              http_query(buf_view(&query), "biz_content", &biz) && (root = json_read_object(buf_view(&biz), &fault)) &&
-              json_in_str(&(struct json_in){.object = root, .at = "", .fault = &fault}, "out_trade_no", true,
-                          NUMBER_MAX, &number) &&
-              found(v, FIND_WAP, number);
-    json_decref(root);
+              http_query(buf_view(&query), "method", &method) && str_eq(buf_view(&method), STR("alipay.trade.wap.pay"));
+    if (ok) v->find = FIND_WAP;
     buf_free(&query);
     buf_free(&method);
-    buf_free(&biz);
     return ok;
 }
 

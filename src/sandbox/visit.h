@@ -13,10 +13,10 @@
 #define PAGE_URL_MAX    4096
 #define WALLET_USER_MAX 32
 
-// What the page leads to; `text` names it.
+// What the page leads to; `text` names it, but for FIND_WAP.
 enum visit_find {
     FIND_CODE,  // a code of a provider
-    FIND_WAP,   // Alipay's page for phones: the out_trade_no
+    FIND_WAP,   // Alipay's page for phones: `url` is its address
     FIND_JSAPI, // signed parameters of WeChat Pay: the prepay_id
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json_in.h"
 #include "base/log.h"
+#include "sandbox/alipay_cashier.h"
 #include "sandbox/alipay_notice.h"
 #include "sandbox/inside.h"
 #include "sandbox/trades.h"
@@ -156,6 +157,14 @@ static void show_or_pay(struct sandbox *s, struct trade *t, bool pays, struct st
     answer_json(a, 200);
 }
 
+// The trade of a code. A cashier's page makes one when the buyer confirms; until then `t` shows what it would be.
+static enum refusal trade_of_code(struct sandbox *s, const struct code *code, bool confirms, int64_t now_ms,
+                                  struct trade *t)
+{
+    bool looks = code->channel == SANDBOX_ALIPAY && alipay_code_is_wap(code) && !confirms;
+    return looks ? alipay_wap_look(s, code, now_ms, t) : trade_scan(s, code, now_ms, t);
+}
+
 // Opens the payment page; wallet_visited() answers.
 static void page_open(struct sandbox *s, const struct http_exchange *x, const struct wish *w, bool pays,
                       struct answer *a)
@@ -173,8 +182,9 @@ static void page_open(struct sandbox *s, const struct http_exchange *x, const st
 
 static bool visit_code(struct sandbox *s, const struct visit *v, struct code *code)
 {
+    char why[200];
     switch (v->find) {
-    case FIND_WAP: return ledger_code_latest(s->ledger, SANDBOX_ALIPAY, v->text, code);
+    case FIND_WAP: return alipay_wap_code(s, str_of(v->url), clock_now_ms(s->clock), code, why);
     case FIND_CODE:
         // A Native code cannot be reached from a page inside WeChat.
         return ledger_code_find(s->ledger, str_of(v->text), code) && code->channel == SANDBOX_ALIPAY;
@@ -195,7 +205,7 @@ void wallet_visited(struct sandbox *s, const struct visit *v, struct answer *a)
     if (!no && !visit_code(s, v, &code)) no = REFUSAL_PAGE_EMPTY;
     if (!no && code.channel != v->wallet) no = REFUSAL_OTHER_WALLET;
     if (!no && v->find == FIND_JSAPI && strcmp(code.openid, openid) != 0) no = REFUSAL_OTHER_BUYER;
-    if (!no) no = trade_scan(s, &code, now_ms, &t);
+    if (!no) no = trade_of_code(s, &code, v->pays, now_ms, &t);
     if (no)
         refuse_not_payable(a, no);
     else
@@ -207,7 +217,16 @@ static void take_code(struct sandbox *s, const struct http_exchange *x, const st
 {
     struct code code;
     struct trade t;
-    bool is_ours = ledger_code_find(s->ledger, without_return_address(w->code), &code) && code.kind != CODE_JSAPI;
+    char why[200];
+    int64_t now_ms = clock_now_ms(s->clock);
+    bool is_wap = memmem(w->code.p, w->code.n, "alipay.trade.wap.pay", 20) != NULL;
+    bool is_ours = is_wap
+                       ? alipay_wap_code(s, w->code, now_ms, &code, why)
+                       : ledger_code_find(s->ledger, without_return_address(w->code), &code) && code.kind != CODE_JSAPI;
+    if (!is_ours && is_wap) {
+        answer_problem(a, 404, "unknown_code", why, "/code");
+        return;
+    }
     if (!is_ours && is_page(w->code)) {
         page_open(s, x, w, pays, a);
         return;
@@ -217,7 +236,7 @@ static void take_code(struct sandbox *s, const struct http_exchange *x, const st
         return;
     }
     enum refusal no =
-        is_other_wallet(w, code.channel) ? REFUSAL_OTHER_WALLET : trade_scan(s, &code, clock_now_ms(s->clock), &t);
+        is_other_wallet(w, code.channel) ? REFUSAL_OTHER_WALLET : trade_of_code(s, &code, pays, now_ms, &t);
     if (no)
         refuse_not_payable(a, no);
     else

@@ -291,6 +291,9 @@ static bool open_alipay(struct service *s, const struct answer_sink *sink)
         .app_id = s->config->alipay.app_id,
         .private_key_file = s->config->alipay.private_key_file,
         .alipay_public_key_file = s->config->alipay.alipay_public_key_file,
+        .app_cert_file = s->config->alipay.app_cert_file,
+        .alipay_cert_file = s->config->alipay.alipay_cert_file,
+        .root_cert_file = s->config->alipay.root_cert_file,
         .seller_id = s->config->alipay.seller_id,
         .notify_url = notify_url,
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The channel as the engine sees it: opened from files, asked over a real socket, answering through the sink.
 #include "answers.h"
+#include "certs.h"
 #include "channel/alipay.h"
 #include "far_end.h"
 #include "fixture.h"
@@ -11,7 +12,8 @@
 #include <unistd.h>
 
 static struct {
-    char dir[64], app_private[96], app_public[96], alipay_public[96], bare[96], junk[96];
+    char dir[64], app_private[96], app_public[96], alipay_public[96], bare[96], junk[96], app_cert[96], alipay_cert[96],
+        root_cert[96];
 } files;
 static struct caller *caller;
 static struct answers answers;
@@ -48,6 +50,9 @@ static int setup(void **state)
     file_write(files.alipay_public, "alipay_public.pem", ALIPAY_PUBLIC_PEM);
     file_write_bare(files.bare, "bare.txt", ALIPAY_PUBLIC_PEM);
     file_write(files.junk, "junk.pem", "no key at all");
+    file_write(files.app_cert, "app_cert.pem", APP_CERT_PEM);
+    file_write(files.alipay_cert, "alipay_cert.pem", ALIPAY_CERT_PEM);
+    file_write(files.root_cert, "root_cert.pem", ROOT_CERT_PEM);
     answers_init(&answers);
     caller = caller_open(&o, why);
     return caller ? fixture_setup(state) : -1;
@@ -61,6 +66,9 @@ static int teardown(void **state)
     unlink(files.alipay_public);
     unlink(files.bare);
     unlink(files.junk);
+    unlink(files.app_cert);
+    unlink(files.alipay_cert);
+    unlink(files.root_cert);
     rmdir(files.dir);
     return fixture_teardown(state);
 }
@@ -73,6 +81,16 @@ static struct alipay_options good(void)
                                    .alipay_public_key_file = files.alipay_public,
                                    .seller_id = SELLER_ID,
                                    .notify_url = NOTIFY_URL};
+}
+
+static struct alipay_options good_with_certs(void)
+{
+    struct alipay_options o = good();
+    o.alipay_public_key_file = "";
+    o.app_cert_file = files.app_cert;
+    o.alipay_cert_file = files.alipay_cert;
+    o.root_cert_file = files.root_cert;
+    return o;
 }
 
 static struct channel *open_with(const struct alipay_options *o)
@@ -143,10 +161,40 @@ static void it_says_which_option_is_wrong(void **state)
     }
 }
 
+static void it_says_which_certificate_is_wrong(void **state)
+{
+    (void)state;
+    struct alipay_options o = good_with_certs();
+    struct channel *c = open_with(&o);
+    assert_non_null(c);
+    c->ops->free(c);
+    const struct {
+        const char *app, *alipay, *root, *says;
+    } rows[] = {
+        {files.junk, files.alipay_cert, files.root_cert, "alipay.app_cert_file: expected a certificate"},
+        {files.app_public, files.alipay_cert, files.root_cert, "alipay.app_cert_file: expected a certificate"},
+        {"/nowhere/cert.pem", files.alipay_cert, files.root_cert, "alipay.app_cert_file: No such file"},
+        {files.alipay_cert, files.alipay_cert, files.root_cert, "alipay.app_cert_file: it is of another key"},
+        {files.app_cert, NULL, files.root_cert, "alipay.alipay_cert_file: "},
+        {files.app_cert, files.alipay_public, files.root_cert, "alipay.alipay_cert_file: expected a certificate"},
+        {files.app_cert, files.app_cert, files.root_cert, "alipay.alipay_cert_file holds the public half of your own"},
+        {files.app_cert, files.alipay_cert, files.junk, "alipay.root_cert_file: expected root certificates"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        o.app_cert_file = rows[i].app;
+        o.alipay_cert_file = rows[i].alipay;
+        o.root_cert_file = rows[i].root;
+        assert_null(open_with(&o));
+        if (!strstr(why, rows[i].says)) fail_msg("row %zu says \"%s\"", i, why);
+    }
+}
+
+static bool has_certs; // what open_at() opens with
+
 static struct channel *open_at(struct far_end *f, const char *path)
 {
     char gateway[64];
-    struct alipay_options o = good();
+    struct alipay_options o = has_certs ? good_with_certs() : good();
     (void)snprintf(gateway, sizeof gateway, "http://127.0.0.1:%d%s", far_end_port(f), path);
     o.gateway = gateway;
     return open_with(&o);
@@ -213,11 +261,19 @@ static void trouble_on_the_wire_is_unknown(void **state)
     }
 }
 
-static void notices_are_judged_through_the_channel(void **state)
+static void certificates_answer_as_a_key_does(void **state)
 {
     (void)state;
-    struct alipay_options o = good();
-    struct channel *c = open_with(&o);
+    has_certs = true;
+    struct answer a = ask("/ok", CALL_CREATE, "alipay_trade_precreate_response", CODE_NODE);
+    has_certs = false;
+    assert_int_equal(a.fact, FACT_CODE);
+}
+
+static void notices_are_judged_with(const struct alipay_options *o)
+{
+    struct channel *c = open_with(o);
+    assert_non_null(c);
     struct notice_form f = notice_form_paid();
     struct notice n;
     struct buf body = {0};
@@ -231,12 +287,21 @@ static void notices_are_judged_through_the_channel(void **state)
     buf_free(&body);
 }
 
+static void notices_are_judged_through_the_channel(void **state)
+{
+    (void)state;
+    struct alipay_options o = good(), with_certs = good_with_certs();
+    notices_are_judged_with(&o);
+    notices_are_judged_with(&with_certs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_opens_with_good_options),     cmocka_unit_test(it_says_which_option_is_wrong),
-        cmocka_unit_test(a_code_comes_over_the_wire),     cmocka_unit_test(a_payment_comes_over_the_wire),
-        cmocka_unit_test(trouble_on_the_wire_is_unknown), cmocka_unit_test(notices_are_judged_through_the_channel),
+        cmocka_unit_test(it_opens_with_good_options),         cmocka_unit_test(it_says_which_option_is_wrong),
+        cmocka_unit_test(it_says_which_certificate_is_wrong), cmocka_unit_test(certificates_answer_as_a_key_does),
+        cmocka_unit_test(a_code_comes_over_the_wire),         cmocka_unit_test(a_payment_comes_over_the_wire),
+        cmocka_unit_test(trouble_on_the_wire_is_unknown),     cmocka_unit_test(notices_are_judged_through_the_channel),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -466,6 +466,61 @@ static void a_good_answer_of_another_status_than_200_is_unknown(void **state)
     buf_free(&body);
 }
 
+// {"<node>":...,"alipay_cert_sn":"...","sign":"..."}, as certificate mode has it.
+static struct answer judge_with_cert(const char *sn)
+{
+    struct buf node = {0}, body = {0}, all = {0};
+    fixture_expand(PAID, &node);
+    fixture_signed(QUERY_NODE, buf_view(&node), &body);
+    buf_char(&body, 0);
+    const char *sign = strstr(body.p, ",\"sign\":");
+    assert_non_null(sign);
+    buf_add(&all, body.p, (size_t)(sign - body.p));
+    buf_printf(&all, ",\"alipay_cert_sn\":\"%s\"%s", sn, sign);
+    struct answer a = judge_body(CALL_QUERY, 200, buf_view(&all));
+    buf_free(&node);
+    buf_free(&body);
+    buf_free(&all);
+    return a;
+}
+
+static void an_answer_of_another_certificate_is_unknown(void **state)
+{
+    (void)state;
+    assert_int_equal(judge_with_cert("1").fact, FACT_PAID); // in key mode nobody looks
+    fix.app.alipay_cert_sn = "1";
+    assert_int_equal(judge_with_cert("1").fact, FACT_PAID);
+    assert_unknown(judge_with_cert("2"), "another alipay_cert_sn");
+    assert_unknown(judge_with_cert(""), "another alipay_cert_sn");
+    assert_int_equal(judge(CALL_QUERY, PAID).fact, FACT_PAID); // named none: the signature tells
+    fix.app.alipay_cert_sn = NULL;
+}
+
+static void a_pages_address_is_its_own_answer(void **state)
+{
+    (void)state;
+    struct call call = fixture_call(CALL_CREATE);
+    struct answer a = {.payment_key = PAYMENT_KEY};
+    char address[CHANNEL_CODE_MAX + 1];
+    memset(address, 'a', sizeof address);
+    struct call_reply reply = {.body = {address, CHANNEL_CODE_MAX}};
+    call.product = PRODUCT_WAP;
+    buf_clear(&text);
+    alipay_answer(&fix.app, &call, &reply, &a, &text);
+    assert_int_equal(a.outcome, OUTCOME_DONE);
+    assert_int_equal(a.fact, FACT_CODE);
+    assert_true(str_eq(a.code, reply.body));
+    reply.body.n++; // nobody has seen it: this is certain
+    a = (struct answer){.payment_key = PAYMENT_KEY};
+    buf_clear(&text);
+    alipay_answer(&fix.app, &call, &reply, &a, &text);
+    assert_int_equal(a.outcome, OUTCOME_REFUSED);
+    assert_int_equal(a.fact, FACT_NONE);
+    call.product = PRODUCT_QR; // the gateway's answer must not pass for an address
+    alipay_answer(&fix.app, &call, &reply, &a, &text);
+    assert_int_equal(a.outcome, OUTCOME_UNKNOWN);
+}
+
 static int teardown(void **state)
 {
     buf_free(&text);
@@ -521,6 +576,8 @@ int main(void)
         cmocka_unit_test(garbage_is_unknown),
         cmocka_unit_test(any_cut_and_any_flipped_byte_is_unknown),
         cmocka_unit_test(a_good_answer_of_another_status_than_200_is_unknown),
+        cmocka_unit_test(an_answer_of_another_certificate_is_unknown),
+        cmocka_unit_test(a_pages_address_is_its_own_answer),
     };
     return cmocka_run_group_tests(tests, fixture_setup, teardown);
 }

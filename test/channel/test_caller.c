@@ -25,7 +25,7 @@ struct rig {
     struct answers answers;
     struct lane *lane;
     atomic_int build_ms, judge_ms; // how long a signer takes
-    atomic_bool cannot_build;
+    atomic_bool cannot_build, is_local;
     atomic_int dead_port; // instead of the far end's
     atomic_int built, judged, threads_at_once, most_threads;
 };
@@ -56,6 +56,11 @@ static bool build(void *ctx, const struct call *call, struct str subject, int64_
     atomic_fetch_sub(&r->threads_at_once, 1);
     atomic_fetch_add(&r->built, 1);
     if (atomic_load(&r->cannot_build)) return false;
+    out->is_local = atomic_load(&r->is_local);
+    if (out->is_local) {
+        buf_z(&out->body, "made here");
+        return true;
+    }
     out->is_post = call->method != CALL_QUERY;
     int dead = atomic_load(&r->dead_port), port = dead ? dead : far_end_port(r->far_end);
     buf_printf(&out->url, "http://127.0.0.1:%d/%.*s?a=1", port, (int)subject.n, subject.p);
@@ -96,7 +101,7 @@ static void rig_open(unsigned signers, unsigned max_calls, unsigned max_in_fligh
     rig.lane = lane_open(rig.caller, &OPS, &rig, &rig.answers.sink);
     assert_non_null(rig.lane);
     rig.build_ms = rig.judge_ms = rig.built = rig.judged = rig.threads_at_once = rig.most_threads = 0;
-    rig.cannot_build = false;
+    rig.cannot_build = rig.is_local = false;
     rig.dead_port = 0;
 }
 
@@ -150,6 +155,25 @@ static void a_call_is_answered_with_all_its_fields(void **state)
     assert_true(a.asked_ms >= 1000000 && a.asked_ms <= 1000000 + LATE_MS);
     assert_int_equal(a.provider_ms, 784111777000); // its Date header
     assert_true(a.took_ms >= 119 && a.took_ms <= 120 + LATE_MS);
+    rig_close();
+}
+
+static void a_local_answer_needs_no_network(void **state)
+{
+    (void)state;
+    rig_open(1, 10, 1);
+    rig.dead_port = 1;
+    rig.is_local = true;
+    for (uint64_t key = 1; key <= 5; key++)
+        assert_true(submit(key, "anywhere"));
+    assert_true(answers_wait(&rig.answers, 5, 2000));
+    struct answer a = the_answer(3);
+    assert_int_equal(a.fact, FACT_CODE);
+    assert_int_equal(a.method, CALL_CREATE);
+    assert_string_equal(a.detail, "0 ");
+    assert_string_equal(rig.answers.code, "code of made here");
+    assert_int_equal(a.provider_ms, 0);
+    assert_int_equal(rig.judged, 5);
     rig_close();
 }
 
@@ -689,6 +713,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_is_answered_with_all_its_fields),
+        cmocka_unit_test(a_local_answer_needs_no_network),
         cmocka_unit_test(each_misbehaviour_has_one_answer_in_time),
         cmocka_unit_test(nobody_listening_is_unknown_at_once),
         cmocka_unit_test(connections_are_kept_and_used_again),

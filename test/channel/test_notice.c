@@ -59,6 +59,23 @@ static void both_ways_of_signing_are_taken(void **state)
     buf_free(&body);
 }
 
+// In certificate mode some leave the certificate's name out of the signed text.
+static void a_certificates_name_is_signed_or_not(void **state)
+{
+    (void)state;
+    struct notice_form f = notice_form_paid();
+    struct notice n;
+    struct buf body = {0};
+    notice_form_write(&f, false, &body);
+    buf_z(&body, "&alipay_cert_sn=02a005aad9668e02e0aa4a0bcd599c89");
+    assert_verdict(judge(buf_view(&body), &n), &n, NOTICE_GOOD, "");
+    notice_form_set(&f, "alipay_cert_sn", "02a005aad9668e02e0aa4a0bcd599c89");
+    assert_verdict(judge_form(&f, &n), &n, NOTICE_GOOD, "");
+    buf_z(&body, "&buyer_logon_id2=x"); // nothing else
+    assert_verdict(judge(buf_view(&body), &n), &n, NOTICE_FORGED, "bad signature");
+    buf_free(&body);
+}
+
 static void each_state_says_its_fact(void **state)
 {
     (void)state;
@@ -365,6 +382,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_genuine_payment_is_a_payment),
         cmocka_unit_test(both_ways_of_signing_are_taken),
+        cmocka_unit_test(a_certificates_name_is_signed_or_not),
         cmocka_unit_test(each_state_says_its_fact),
         cmocka_unit_test(one_field_wrong_in_turn),
         cmocka_unit_test(a_strange_number_is_kept_for_the_case),

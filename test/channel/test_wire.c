@@ -107,7 +107,7 @@ static void subjects_are_cleaned_and_never_empty(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf out = {0};
-        alipay_subject(str_of(rows[i].in), &out);
+        alipay_subject(str_of(rows[i].in), ALIPAY_SUBJECT_MAX, &out);
         assert_text(buf_view(&out), rows[i].out);
         buf_free(&out);
     }
@@ -120,7 +120,7 @@ static void a_long_subject_is_cut_between_characters(void **state)
     buf_z(&in, "a");
     for (int i = 0; i < 200; i++)
         buf_z(&in, "两");
-    alipay_subject(buf_view(&in), &out);
+    alipay_subject(buf_view(&in), ALIPAY_SUBJECT_MAX, &out);
     assert_int_equal(out.n, 256); // 1 + 85 * 3
     struct str rest = buf_view(&out);
     for (size_t n; rest.n > 0; rest.p += n, rest.n -= n)
@@ -129,7 +129,7 @@ static void a_long_subject_is_cut_between_characters(void **state)
     buf_clear(&out);
     for (int i = 0; i < 200; i++)
         buf_z(&in, "两");
-    alipay_subject(buf_view(&in), &out);
+    alipay_subject(buf_view(&in), ALIPAY_SUBJECT_MAX, &out);
     assert_int_equal(out.n, 255); // the 86th would end at 258
     buf_free(&in);
     buf_free(&out);
@@ -276,6 +276,85 @@ static void the_codes_life_is_rounded_up_to_minutes_and_bounded(void **state)
     }
 }
 
+// An address for a phone's browser: everything is in the query, biz_content too, and signed together.
+static void a_page_is_an_address_made_here(void **state)
+{
+    (void)state;
+    struct call call = fixture_call(CALL_CREATE);
+    struct call_request r = {0};
+    struct buf v = {0}, canonical = {0};
+    call.product = PRODUCT_WAP;
+    assert_true(alipay_request(&fix.app, &call, STR("两杯/coffee + 100%"), NOW_MS, NOW_MS, &r));
+    assert_true(r.is_local && !r.is_post && r.url.n == 0);
+    assert_true(str_starts(buf_view(&r.body), STR(GATEWAY "?")));
+    struct str query = {r.body.p + sizeof GATEWAY, r.body.n - sizeof GATEWAY};
+    assert_null(memchr(query.p, '+', query.n)); // a plus would be read as a space
+    assert_null(memchr(query.p, ' ', query.n));
+    assert_true(param(query, "biz_content", &v));
+    const char *content = "{\"out_trade_no\":\"" PAYMENT_NO "\",\"total_amount\":\"12.34\",\"subject\":"
+                          "\"两杯 coffee + 100%\",\"time_expire\":\"2026-11-23 10:05:00\","
+                          "\"product_code\":\"QUICK_WAP_WAY\"}";
+    assert_string_equal(v.p, content);
+    buf_printf(&canonical,
+               "app_id=" APP_ID "&biz_content=%s&charset=utf-8&format=JSON&method=alipay.trade.wap.pay"
+               "&notify_url=" NOTIFY_URL "&sign_type=RSA2&timestamp=2026-11-23 09:50:00&version=1.0",
+               content);
+    assert_true(param(query, "sign", &v));
+    assert_true(crypto_rsa2_verify(fix.app_public, buf_view(&canonical), str_of(v.p)));
+    buf_free(&v);
+    buf_free(&canonical);
+    request_free(&r);
+}
+
+static void certificates_are_named_and_signed_along(void **state)
+{
+    (void)state;
+    struct alipay_app app = fix.app;
+    struct call call = fixture_call(CALL_QUERY);
+    struct call_request r = {0};
+    struct buf v = {0};
+    app.app_cert_sn = "aa11";
+    app.root_cert_sn = "bb22_cc33";
+    app.alipay_cert_sn = "dd44";
+    assert_true(alipay_request(&app, &call, STR(""), NOW_MS, NOW_MS, &r));
+    assert_true(param(query_of(&r), "app_cert_sn", &v));
+    assert_string_equal(v.p, "aa11");
+    assert_true(param(query_of(&r), "alipay_root_cert_sn", &v));
+    assert_string_equal(v.p, "bb22_cc33");
+    assert_true(param(query_of(&r), "sign", &v));
+    static const char canonical[] =
+        "alipay_root_cert_sn=bb22_cc33&app_cert_sn=aa11&app_id=" APP_ID "&biz_content={\"out_trade_no\":\"" PAYMENT_NO
+        "\"}&charset=utf-8&format=JSON&method=alipay.trade.query&sign_type=RSA2&timestamp=2026-11-23 09:50:00"
+        "&version=1.0";
+    assert_true(crypto_rsa2_verify(fix.app_public, STR(canonical), str_of(v.p)));
+    buf_free(&v);
+    request_free(&r);
+}
+
+static void the_longest_pages_address_still_fits(void **state)
+{
+    (void)state;
+    struct call call = fixture_call(CALL_CREATE);
+    struct alipay_app app = fix.app;
+    struct call_request r = {0};
+    struct buf subject = {0};
+    char gateway[256] = "https://", notify_url[256] = "https://"; // the longest that the configuration takes
+    for (size_t i = 8; i < 255; i++)
+        gateway[i] = notify_url[i] = i % 16 ? 'a' : '/';
+    app.gateway = gateway;
+    app.notify_url = notify_url;
+    app.app_cert_sn = "0123456789abcdef0123456789abcdef";
+    app.root_cert_sn = "0123456789abcdef0123456789abcdef_0123456789abcdef0123456789abcdef";
+    call.product = PRODUCT_WAP;
+    call.amount_fen = AMOUNT_MAX_FEN;
+    for (int i = 0; i < 200; i++)
+        buf_z(&subject, "两");
+    assert_true(alipay_request(&app, &call, buf_view(&subject), NOW_MS, NOW_MS, &r));
+    assert_true(r.body.n <= CHANNEL_CODE_MAX);
+    buf_free(&subject);
+    request_free(&r);
+}
+
 static void nothing_empty_is_ever_sent(void **state)
 {
     (void)state;
@@ -316,6 +395,9 @@ int main(void)
         cmocka_unit_test(a_precreate_is_the_golden_one_to_the_byte),
         cmocka_unit_test(each_method_carries_its_own_content),
         cmocka_unit_test(the_codes_life_is_rounded_up_to_minutes_and_bounded),
+        cmocka_unit_test(a_page_is_an_address_made_here),
+        cmocka_unit_test(certificates_are_named_and_signed_along),
+        cmocka_unit_test(the_longest_pages_address_still_fits),
         cmocka_unit_test(nothing_empty_is_ever_sent),
         cmocka_unit_test(nothing_to_ask_is_no_request),
     };
