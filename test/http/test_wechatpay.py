@@ -18,7 +18,7 @@ import time
 import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from harness import Case, wait_for
+from harness import Case, Process, call, free_ports, instant, wait_for
 
 MCHID, APPID, SERIAL, KEY_ID = "1900000001", "wx0123456789abcdef", "5157F09EFDC096DE15EBE81A47057A7232F1B8E1", "PUB_KEY_ID_0119"
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
@@ -279,6 +279,30 @@ class WechatPay(Case):
         self.assertEqual(self.till.order(order["id"])["state"], "awaiting_payment")
         self.assertIn(self.till.call("POST", "/notify/wechatpay", notice, headers).status, (200, 204))
         self.till.until(order["id"], "paid")
+
+
+class ServeFollowsItsSandbox(unittest.TestCase):
+    def test_the_clock_of_the_sandbox_that_base_url_names_moves_along(self):
+        folder = tempfile.mkdtemp(prefix="till-wechat-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        till, sandbox = (f"http://127.0.0.1:{port}" for port in free_ports(2))
+        keys = os.path.join(folder, "keys")
+        other = Process(["sandbox", "--listen", sandbox[7:], "--keys", keys], (sandbox, "/dev/clock"), os.path.join(folder, "1.log"))
+        self.addCleanup(other.kill)
+        other.start()
+        with open(os.path.join(keys, "sandbox.json"), encoding="utf-8") as f:
+            who = json.load(f)
+        flags = {"base_url": sandbox, "mchid": who["mchid"], "appid": who["appid"], "serial": who["merchant_serial"],
+                 "private_key_file": os.path.join(keys, "merchant_private_key.pem"), "apiv3_key_file": os.path.join(keys, "apiv3_key")}
+        server = Process(["serve", "--listen", till[7:], "--test-clock", "--store.url", f"sqlite:{folder}/till.db"] +
+                         [f"--wechatpay.{key}={value}" for key, value in flags.items()], (till, "/readyz"), os.path.join(folder, "2.log"))
+        self.addCleanup(server.kill)
+        server.start()
+        self.assertTrue(call(till, "POST", "/dev/clock", {"advance": "1h"}).json["settled"])
+        for url in (till, sandbox):
+            self.assertAlmostEqual(instant(call(url, "GET", "/dev/clock").json["now"]) - time.time(), 3600, delta=2)
+        self.assertEqual(server.stop()[0], 0)
+        self.assertEqual(other.stop()[0], 0)
 
 
 if __name__ == "__main__":
