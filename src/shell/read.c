@@ -400,7 +400,7 @@ static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
         {"till_checkbacks_unknown_total", "Check-backs about orders that are not ours: never decided.",
          &st->checks_unknown},
         {"till_sweep_rescued_total", "Orders a sweep moved on.", &st->swept},
-        {"till_cases_total", "Notifications of numbers never given.", &st->cases},
+        {"till_cases_total", "Cases opened: where our books and a provider's differ.", &st->cases},
     };
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         metric_one(b, plain[i].name, "counter", plain[i].help, count(plain[i].c));
