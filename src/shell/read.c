@@ -437,6 +437,7 @@ void read_metrics(struct worker *w, struct http_exchange *x)
         &w->out, "till_deadlines_unaccounted", "gauge",
         "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
     buf_printf(&w->out, "till_deadlines_unaccounted %lld\n", (long long)totals.deadlines_overdue);
+    metric_one(&w->out, "till_cases_open", "gauge", "Cases nobody has closed.", (unsigned long long)totals.cases_open);
     metrics_of_engine(engine_stats(s->engine), &w->out);
     providers_metrics(s, &w->out);
     s->broker->ops->metrics(s->broker, &w->out);
