@@ -313,7 +313,8 @@ static enum bill_word answer_read(const struct alipay_app *app, const struct cal
     return word;
 }
 
-static enum bill_word ask(const struct alipay_app *app, int64_t day_ms, struct buf *url, char why[BILL_WHY_SIZE])
+static enum bill_word ask(const struct alipay_app *app, int64_t day_ms, struct buf *url, int64_t *said_ms,
+                          char why[BILL_WHY_SIZE])
 {
     char day[DAY_TEXT_SIZE], content[96];
     struct call_request q = {0};
@@ -325,16 +326,18 @@ static enum bill_word ask(const struct alipay_app *app, int64_t day_ms, struct b
         (void)bill_refuse(why, "the request cannot be signed");
     else if (bill_exchange(&q, BILL_ASK_MAX, ASK_SECONDS, &r, why))
         word = answer_read(app, &r.reply, url, why);
+    *said_ms = reply_date_ms(&r.reply);
     bill_request_free(&q);
     bill_reply_free(&r);
     return word;
 }
 
-enum bill_word alipay_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, char why[BILL_WHY_SIZE])
+enum bill_word alipay_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, int64_t *said_ms,
+                           char why[BILL_WHY_SIZE])
 {
     struct call_request q = {0};
     struct bill_reply r = {0};
-    enum bill_word word = ask(alipay_app_of(c), day_ms, &q.url, why);
+    enum bill_word word = ask(alipay_app_of(c), day_ms, &q.url, said_ms, why);
     if (word == BILL_GOOD) {
         word = BILL_UNKNOWN;
         if (!bill_exchange(&q, BILL_FILE_MAX, FILE_SECONDS, &r, why))

@@ -11,24 +11,24 @@
 
 // --- Who has a bill
 
-typedef enum bill_word fetch_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, char why[BILL_WHY_SIZE]);
-
 static fetch_bill *const FETCHERS[] = {
     [CHANNEL_ALIPAY] = alipay_bill,
     [CHANNEL_WECHATPAY] = wechatpay_bill,
 };
 #define N_FETCHERS (sizeof FETCHERS / sizeof FETCHERS[0])
 
-enum bill_word bill_fetch(struct channel *c, int64_t day_ms, struct bill_rows *rows, char why[BILL_WHY_SIZE])
+enum bill_word bill_fetch(struct channel *c, int64_t day_ms, struct bill_rows *rows, int64_t *said_ms,
+                          char why[BILL_WHY_SIZE])
 {
     unsigned id = c->ops->id;
     *rows = (struct bill_rows){0};
+    *said_ms = 0;
     why[0] = 0;
     if (id >= N_FETCHERS || !FETCHERS[id]) {
         (void)bill_refuse(why, "this channel has no bills");
         return BILL_UNKNOWN;
     }
-    enum bill_word word = FETCHERS[id](c, day_ms, rows, why);
+    enum bill_word word = FETCHERS[id](c, day_ms, rows, said_ms, why);
     if (word != BILL_GOOD) bill_rows_free(rows);
     return word;
 }

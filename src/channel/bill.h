@@ -40,8 +40,9 @@ enum bill_word {
 
 #define BILL_WHY_SIZE 160
 // Blocks, for minutes at most. `c` is an open channel; `day_ms` is when the day began. `rows` is filled with BILL_GOOD
-// and empty otherwise; the caller frees it.
-enum bill_word bill_fetch(struct channel *c, int64_t day_ms, struct bill_rows *rows, char why[BILL_WHY_SIZE]);
+// and empty otherwise; the caller frees it. `said_ms` is when the provider answered, by its own clock; 0: not said.
+enum bill_word bill_fetch(struct channel *c, int64_t day_ms, struct bill_rows *rows, int64_t *said_ms,
+                          char why[BILL_WHY_SIZE]);
 
 // --- What the files hold. Pure; false with a reason, and `rows` empty.
 

@@ -4,7 +4,7 @@
 #define TILL_CHANNEL_BILL_INSIDE_H
 
 #include "channel/bill.h"
-#include "channel/caller.h"
+#include "channel/caller_inside.h"
 
 #define BILL_FILE_MAX   (128u * 1024 * 1024) // bytes fetched
 #define BILL_TEXT_MAX   (256u * 1024 * 1024) // and unpacked
@@ -13,8 +13,9 @@
 #define BILL_ASK_MAX    (64u * 1024) // bytes of the answer that says where the bill is
 
 // One function per provider: asks, fetches, reads.
-enum bill_word alipay_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, char why[BILL_WHY_SIZE]);
-enum bill_word wechatpay_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, char why[BILL_WHY_SIZE]);
+typedef enum bill_word fetch_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, int64_t *said_ms,
+                                  char why[BILL_WHY_SIZE]);
+fetch_bill alipay_bill, wechatpay_bill;
 
 // Says why, and is false.
 bool bill_refuse(char why[BILL_WHY_SIZE], const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -214,7 +214,7 @@ static bool certificates_fetch(const struct wechatpay_app *app, char why[BILL_WH
 }
 
 static enum bill_word ask_once(const struct wechatpay_app *app, int64_t day_ms, struct ask *ask, enum seal_word *seal,
-                               char why[BILL_WHY_SIZE])
+                               int64_t *said_ms, char why[BILL_WHY_SIZE])
 {
     char day[DAY_TEXT_SIZE];
     struct buf url = {0};
@@ -225,6 +225,7 @@ static enum bill_word ask_once(const struct wechatpay_app *app, int64_t day_ms, 
     buf_printf(&url, "%s/v3/bill/tradebill?bill_date=%s&bill_type=ALL", app->base_url, day);
     if (get(app, buf_view(&url), "application/json", BILL_ASK_MAX, ASK_SECONDS, &r, why))
         word = answer_read(app, &r.reply, ask, seal, why);
+    *said_ms = reply_date_ms(&r.reply);
     buf_free(&url);
     bill_reply_free(&r);
     return word;
@@ -251,13 +252,15 @@ static bool file_fetch(const struct wechatpay_app *app, const struct ask *ask, i
     return ok;
 }
 
-enum bill_word wechatpay_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, char why[BILL_WHY_SIZE])
+enum bill_word wechatpay_bill(struct channel *c, int64_t day_ms, struct bill_rows *rows, int64_t *said_ms,
+                              char why[BILL_WHY_SIZE])
 {
     const struct wechatpay_app *app = wechatpay_app_of(c);
     struct ask ask = {0};
     enum seal_word seal;
-    enum bill_word word = ask_once(app, day_ms, &ask, &seal, why);
-    if (seal == SEAL_UNKNOWN_KEY && certificates_fetch(app, why)) word = ask_once(app, day_ms, &ask, &seal, why);
+    enum bill_word word = ask_once(app, day_ms, &ask, &seal, said_ms, why);
+    if (seal == SEAL_UNKNOWN_KEY && certificates_fetch(app, why))
+        word = ask_once(app, day_ms, &ask, &seal, said_ms, why);
     if (word == BILL_GOOD && !file_fetch(app, &ask, day_ms, rows, why)) word = BILL_UNKNOWN;
     buf_free(&ask.url);
     return word;

@@ -71,8 +71,11 @@ static bool fetch(void *ctx, int64_t day_ms, struct bill_rows *rows, char why[RE
     struct source *s = ctx;
     char reason[BILL_WHY_SIZE], day[DAY_TEXT_SIZE];
     day_to_beijing(day_ms, day);
-    bool is_due = s->job->now_ms >= day_ms + DAY_MS + BILLS_DUE_MS;
-    switch (bill_fetch(s->channel, day_ms, rows, reason)) {
+    int64_t said_ms, now_ms = s->job->now_ms;
+    enum bill_word word = bill_fetch(s->channel, day_ms, rows, &said_ms, reason);
+    if (said_ms && said_ms < now_ms) now_ms = said_ms; // a clock of ours that ran ahead would make empty days
+    bool is_due = now_ms >= day_ms + DAY_MS + BILLS_DUE_MS;
+    switch (word) {
     case BILL_GOOD: return true;
     case BILL_NONE:
         if (is_due) return true; // authentically: nothing happened
