@@ -3,10 +3,13 @@
 
 Each test has a server of its own, since a bill is of a whole day, and begins at three in the afternoon of a day in Shanghai.
 """
+import contextlib
 import hashlib
+import http.server
 import json
 import os
 import tempfile
+import threading
 import unittest
 from datetime import datetime, timedelta, timezone
 
@@ -198,6 +201,66 @@ class WhatDiffers(ReconcileCase):
         self.problem(self.till.call("GET", "/v1/cases?state=half"), 400, "invalid_parameter")
         self.problem(self.till.call("POST", f"/v1/cases/{self.cases()[0]['id']}/close", {}), 400, "missing_field")
         self.problem(self.till.call("DELETE", "/v1/cases"), 405)
+
+
+class Between:
+    """Stands between Till and the sandbox, and spoils what comes back from addresses that begin so."""
+
+    def __init__(self, sandbox):
+        self.path, self.spoil, between = None, None, self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def pass_on(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                answer = call(sandbox, self.command, self.path, body or None, dict(self.headers))
+                out = between.spoil(answer.body) if between.path and self.path.startswith(between.path) else answer.body
+                self.send_response(answer.status)
+                for key, value in answer.headers.items():
+                    if key.lower() not in ("content-length", "connection", "transfer-encoding", "date"):
+                        self.send_header(key, value)
+                self.send_header("Content-Length", str(len(out)))
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a command that has ended by now
+                    self.end_headers()
+                    self.wfile.write(out)
+
+            do_GET = do_POST = pass_on
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class SpoiltOnTheWay(ReconcileCase):
+    def test_what_was_spoilt_is_no_bill(self):
+        self.paid("alipay", 100)
+        self.paid("wechatpay", 100)
+        self.go_to(11)
+        between = Between(self.till.sandbox)
+        self.addCleanup(between.close)
+        flags = ("--sandbox", between.url)
+        self.assertEqual(self.reconcile(*flags)[0], 0, "untouched")
+        for channel, path, spoil, reason in (
+                ("wechatpay", "/v3/billdownload/", lambda b: b.replace(b"`1.00", b"`1.01"), "the file's hash is another"),
+                ("wechatpay", "/v3/billdownload/", lambda b: b[:-2], "the file's hash is another"),
+                ("wechatpay", "/v3/bill/", lambda b: b.replace(b"token=", b"token=0"), "bad signature"),
+                ("wechatpay", "/v3/bill/", lambda b: b'{"code":"NO_STATEMENT_EXIST"}', "bad signature"),
+                ("alipay", "/gateway.do", lambda b: b.replace(b"token=", b"token=0"), "bad signature"),
+                ("alipay", "/bill/", lambda b: b[:-30], "no archive"),
+                ("alipay", "/bill/", lambda b: b"<html>", "no archive"),
+                ("alipay", "/bill/", lambda b: b.replace(b"PK\x01\x02", b"PK\x01\x03"), "no archive")):
+            with self.subTest(path=path, reason=reason):
+                between.path, between.spoil = path, spoil
+                status, said, err = self.reconcile("--channel", channel, *flags)
+                self.assertEqual((status, said), (1, None))
+                self.assertIn(reason, err)
+        self.assertEqual(self.cases(), [])
 
 
 class AroundMidnight(ReconcileCase):
