@@ -424,6 +424,33 @@ class Case(unittest.TestCase):
         self.assertEqual(told, [to for _, to in states], "events and timeline tell the same states")
 
 
+class MoneyCase(Case):
+    """Money: whatever is captured is the order's own or goes back, exactly once and in full."""
+
+    def paid(self, quantity=2, price=100, **more):
+        order = self.till.place(self.till.sku(price=price), quantity, **more)
+        self.till.scan_and_pay(order)
+        return self.till.until(order["id"], "paid", 1.5)
+
+    def refund(self, order, **body):
+        return self.till.call("POST", f"/v1/orders/{order['id']}/refunds", body)
+
+    def settle(self, how_far="10m", times=12):
+        """Time passes until nothing is due, however often a call in flight keeps the clock from settling."""
+        for _ in range(times):
+            if self.till.advance(how_far, settled=False)["settled"]:
+                return
+        self.fail("the clock never settles")
+
+    def assert_books_balance(self):
+        """What the provider captured and gave back is what the orders say; then the audit says so too."""
+        ledger = self.till.ledger()
+        orders = self.till.all("/v1/orders")
+        kept = sum(o["paid_amount"] - o["refunded_amount"] for o in orders if o["state"] == "paid")
+        self.assertEqual(ledger["captured"] - ledger["refunded"], kept, ledger)
+        self.assert_audit()
+
+
 class Recorder:
     """Stands where Till's public address is: keeps what the provider sends there and, unless told otherwise, passes it
     on. So a test gets hold of genuine notifications, to repeat, reorder or alter them."""
