@@ -150,6 +150,8 @@ static void a_strange_number_is_kept_for_the_case(void **state)
     notice_form_set(&f, "out_trade_no", "line\nbreak \"and\" quotes");
     assert_verdict(judge_form(&f, &n), &n, NOTICE_STRANGE, "out_trade_no is none of ours");
     assert_string_equal(n.number, "line?break?\"and\"?quotes");
+    assert_int_equal(n.answer.captured_fen, 1234);
+    assert_string_equal(n.answer.provider_trade_no, "2026112322001400123456789012");
     notice_form_set(&f, "out_trade_no", "0123456789012345678901234567890123456789012345678901234567890123456789");
     assert_verdict(judge_form(&f, &n), &n, NOTICE_STRANGE, "out_trade_no is none of ours");
     assert_int_equal(strlen(n.number), 64);

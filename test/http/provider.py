@@ -57,13 +57,14 @@ class Alipay:
         fields["biz_content"] = json.dumps(dict(json.loads(fields["biz_content"]), total_amount=yuan(amount)))
         request.path, request.body = "/gateway.do", self.form(fields)
 
-    def notice(self, number, amount, **more):
-        """Headers and body of a genuine notice that it was paid."""
+    def notice(self, number, total, **more):
+        """Headers and body of a genuine notice that it was paid, or of what `more` makes of it; None leaves a field out."""
         now = datetime.now(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
         fields = {"notify_time": now, "notify_type": "trade_status_sync", "notify_id": secrets.token_hex(16), "charset": "utf-8", "version": "1.0",
                   "app_id": self.identity["app_id"], "seller_id": self.identity["seller_id"], "trade_no": "2026112322001" + "7" * 15,
-                  "out_trade_no": number, "trade_status": "TRADE_SUCCESS", "total_amount": yuan(amount), "receipt_amount": yuan(amount),
+                  "out_trade_no": number, "trade_status": "TRADE_SUCCESS", "total_amount": yuan(total), "receipt_amount": yuan(total),
                   "gmt_payment": now, **more}
+        fields = {k: v for k, v in fields.items() if v is not None}
         body = urlencode(dict(fields, sign_type="RSA2", sign=self.signed(fields, "sandbox_alipay_private_key.pem")))
         return {"Content-Type": "application/x-www-form-urlencoded"}, body.encode()
 
@@ -88,11 +89,11 @@ class WechatPay:
         request.body = json.dumps(body).encode()
         request.headers["Authorization"] = self.merchant.authorization("POST", request.path, request.body)
 
-    def notice(self, number, amount, **more):
+    def notice(self, number, total, **more):
         now = datetime.now(BEIJING).strftime("%Y-%m-%dT%H:%M:%S+08:00")
         plain = {"appid": self.identity["appid"], "mchid": self.identity["mchid"], "out_trade_no": number, "trade_state": "SUCCESS",
                  "transaction_id": "4200" + "7" * 24, "trade_type": "NATIVE", "success_time": now,
-                 "amount": {"total": amount, "payer_total": amount, "currency": "CNY"}, **more}
+                 "amount": {"total": total, "payer_total": total, "currency": "CNY"}, **more}
         nonce, associated, nonce_str = secrets.token_hex(6), "transaction", secrets.token_hex(16)
         body = json.dumps({"id": secrets.token_hex(16), "create_time": now, "event_type": "TRANSACTION.SUCCESS",
                            "resource_type": "encrypt-resource",
