@@ -223,13 +223,16 @@ static void money_is_late(struct run *r, struct payment *p)
     refund_add(r, p, p->captured_fen, CAUSE_LATE);
 }
 
+// Money of which nobody says how much has gone back pays for nothing, and is not offered back either: that might be
+// more than is left. Somebody has to look.
 static void money_in(struct run *r, struct payment *p, const struct answer *a)
 {
+    bool some_left = a->fact == FACT_PAID_SOME_REFUNDED;
     money_record(r, p, a);
-    if (p->captured_fen != p->amount_fen) {
+    if (p->captured_fen != p->amount_fen || some_left) {
         payment_move(r, p, PAYMENT_MISMATCHED);
         step_event(r, EVENT_PAYMENT_MISMATCH, p, NULL, p->captured_fen);
-        if (r->rules->late_payment == LATE_HOLD)
+        if (r->rules->late_payment == LATE_HOLD || some_left)
             p->word = WORD_AWAITED;
         else
             refund_add(r, p, p->captured_fen, CAUSE_MISMATCH);
@@ -361,7 +364,7 @@ static void on_waiting_answer(struct run *r, struct payment *p, const struct ans
 static bool tells_of_money(const struct answer *a)
 {
     return a->outcome == OUTCOME_DONE && a->captured_fen > 0 &&
-           (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED);
+           (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED || a->fact == FACT_PAID_SOME_REFUNDED);
 }
 
 // Whether it says anything about this attempt's money that is not in our books.
@@ -374,10 +377,10 @@ static void on_money(struct run *r, struct payment *p, const struct answer *a)
 {
     bool by_check = a->method == CALL_QUERY && order_is_payable(r->o);
     if (!is_news(p, a)) return;
-    if (a->fact == FACT_PAID)
-        money_in(r, p, a);
-    else
+    if (a->fact == FACT_PAID_AND_REFUNDED)
         money_came_and_went(r, p, a);
+    else
+        money_in(r, p, a);
     if (by_check && r->o->state == ORDER_PAID) {
         r->o->n_checks += !a->on_demand;
         step_trace(r, TRACE_CHECKBACK)->answer =
@@ -428,9 +431,13 @@ static void on_notice(struct run *r)
 {
     const struct answer *a = &r->e->answer;
     struct payment *p = payment_find(r->b, a->payment_key);
-    if (!p || !tells_of_money(a) || !is_news(p, a)) return;
-    trace_answer(r, TRACE_NOTIFICATION, a);
-    on_money(r, p, a);
+    if (!p) return;
+    if (tells_of_money(a) && is_news(p, a)) {
+        trace_answer(r, TRACE_NOTIFICATION, a);
+        on_money(r, p, a);
+    } else if (a->of_refund && refunds_hinted(r, p)) {
+        trace_answer(r, TRACE_NOTIFICATION, a);
+    }
 }
 
 // --- The other events

@@ -47,7 +47,7 @@
     X(PAYMENT_REFUNDED, "refunded")     /* all of it */                                                                \
     X(PAYMENT_FAILED, "failed")         /* the provider refused to make a code */                                      \
     X(PAYMENT_HELD, "held")             /* late money that waits for an operator */                                    \
-    X(PAYMENT_MISMATCHED, "mismatched") /* genuine money of another amount */
+    X(PAYMENT_MISMATCHED, "mismatched") /* genuine money, but not just what was asked for */
 // Why a payment attempt can take no money any more. Stock is released only over proofs.
 #define PROOFS(X)                                                                                                      \
     X(PROOF_NONE, "none")                                                                                              \
@@ -56,10 +56,11 @@
     X(PROOF_DEAD, "dead_and_unknown")           /* no such trade, asked after the code's expiry + close_grace */       \
     X(PROOF_REFUSED, "refused")                 /* the provider refused to make a code, so there is none */            \
     X(PROOF_UNASKED, "never_asked")             /* the provider was never asked for it */
-// An operator's word on money that came too late or in another amount.
+// An operator's word on money that came too late or in another amount (late_payment=hold), or some of which had gone
+// back before it was known here, nobody says how much.
 #define WORDS(X)                                                                                                       \
     X(WORD_NONE, "none")       /* none is needed */                                                                    \
-    X(WORD_AWAITED, "awaited") /* the money is kept until it is said (late_payment=hold) */                            \
+    X(WORD_AWAITED, "awaited") /* the money is left alone until it is said */                                          \
     X(WORD_ACCEPTED, "accepted")
 #define REFUND_STATES(X)                                                                                               \
     X(REFUND_PENDING, "pending")                                                                                       \
@@ -101,14 +102,15 @@
     X(FACT_CODE, "code")       /* create: here is the code */                                                          \
     X(FACT_WAITING, "waiting") /* a trade exists and is unpaid */                                                      \
     X(FACT_PAID, "paid")                                                                                               \
-    X(FACT_CLOSED, "closed")                   /* and no money was ever taken */                                       \
-    X(FACT_NOT_FOUND, "not_found")             /* no such trade: proves nothing while a code lives */                  \
-    X(FACT_PAID_AND_REFUNDED, "refunded")      /* was paid, and all of it went back */                                 \
-    X(FACT_REFUND_DONE, "refund_done")         /* the money is on its way back, finally */                             \
-    X(FACT_REFUND_ACCEPTED, "refund_accepted") /* taken, not decided: ask with refund_query */                         \
-    X(FACT_REFUND_ABSENT, "refund_absent")     /* refund_query: none known (yet) */                                    \
-    X(FACT_REFUND_CLOSED, "refund_closed")     /* ended without moving money; another try takes another number */      \
-    X(FACT_REFUND_ABNORMAL, "refund_abnormal") /* stuck until somebody acts at the provider; not final */
+    X(FACT_CLOSED, "closed")                    /* and no money was ever taken */                                      \
+    X(FACT_NOT_FOUND, "not_found")              /* no such trade: proves nothing while a code lives */                 \
+    X(FACT_PAID_AND_REFUNDED, "refunded")       /* was paid, and all of it went back */                                \
+    X(FACT_REFUND_DONE, "refund_done")          /* the money is on its way back, finally */                            \
+    X(FACT_REFUND_ACCEPTED, "refund_accepted")  /* taken, not decided: ask with refund_query */                        \
+    X(FACT_REFUND_ABSENT, "refund_absent")      /* refund_query: none known (yet) */                                   \
+    X(FACT_REFUND_CLOSED, "refund_closed")      /* ended without moving money; another try takes another number */     \
+    X(FACT_REFUND_ABNORMAL, "refund_abnormal")  /* stuck until somebody acts at the provider; not final */             \
+    X(FACT_PAID_SOME_REFUNDED, "some_refunded") /* was paid, and some or all went back: how much is not said */
 #define TRACE_KINDS(X)                                                                                                 \
     X(TRACE_STATE, "state")                                                                                            \
     X(TRACE_HALF, "half")                                                                                              \
@@ -290,10 +292,11 @@ struct answer {
     int64_t asked_ms;    // when the question left, by our clock
     int64_t provider_ms; // what the provider's clock said when it answered, to the second; 0: not said
     int64_t took_ms;
-    int64_t captured_fen; // FACT_PAID, FACT_PAID_AND_REFUNDED: what the buyer's order was charged
+    int64_t captured_fen; // FACT_PAID, FACT_PAID_AND_REFUNDED, FACT_PAID_SOME_REFUNDED: what the order was charged
     char provider_trade_no[PROVIDER_NO_SIZE];
     struct str code; // FACT_CODE
     bool on_demand;  // as in the call
+    bool of_refund;  // a notice: something became of a refund, whatever else it says; a hint to ask
     enum trouble trouble;
     char detail[64]; // the provider's own word (sub_code), for people
 };

@@ -11,12 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define T0_MS      INT64_C(1795399500000)
-#define WINDOW_MS  INT64_C(120000)
-#define GRACE_MS   INT64_C(30000)
-#define PRICE_FEN  2 // so that a partial refund is possible, and few are
-#define STATES_MAX 400000
-#define TABLE_SIZE (1u << 20)
+#define T0_MS         INT64_C(1795399500000)
+#define WINDOW_MS     INT64_C(120000)
+#define GRACE_MS      INT64_C(30000)
+#define PRICE_FEN     2 // so that a partial refund is possible, and few are
+#define ATTEMPTS_HERE 2 // as many as buyers ask for; the machine may ask for one more
+#define STATES_MAX    400000
+#define TABLE_SIZE    (1u << 20)
 
 struct node {
     struct bundle b;
@@ -58,7 +59,7 @@ static int64_t at_most(int64_t v, int64_t max)
     return v < max ? v : max;
 }
 
-#define KEY_SIZE 160
+#define KEY_SIZE 320
 static void node_key(const struct node *n, unsigned char key[KEY_SIZE])
 {
     const struct order *o = &n->b.order;
@@ -82,6 +83,8 @@ static void node_key(const struct node *n, unsigned char key[KEY_SIZE])
         k = put(k, p->refunded_fen);
         k = put(k, p->refunding_fen);
         k = put(k, p->counts);
+        k = put(k, p->word);
+        k = put(k, p->channel);
         k = put(k, n->now_ms >= p->expires_ms + GRACE_MS);
         bool waits = p->owes == CALL_QUERY && p->tries == 0 && p->due_ms <= o->closing_ms + rules.cancel_wait_ms;
         k = put(k, waits && p->due_ms > n->now_ms); // for order.cancel
@@ -94,6 +97,8 @@ static void node_key(const struct node *n, unsigned char key[KEY_SIZE])
         k = put(k, at_most(f->tries, 2));
         k = put(k, f->absents);
         k = put(k, f->uncertain);
+        k = put(k, f->is_abnormal);
+        k = put(k, f->replaces_key != 0);
         k = put(k, f->amount_fen);
     }
 }
@@ -208,6 +213,11 @@ static void visit(unsigned from, struct event e, const char *how)
     check_it_can_end(to);
 }
 
+static bool tells_of_money(enum fact f)
+{
+    return f == FACT_PAID || f == FACT_PAID_AND_REFUNDED || f == FACT_PAID_SOME_REFUNDED;
+}
+
 // Whether a channel may say so at all: order.h at FACTS.
 static bool may_be_said(enum call_method m, enum outcome o, enum fact f)
 {
@@ -215,21 +225,21 @@ static bool may_be_said(enum call_method m, enum outcome o, enum fact f)
     if (o == OUTCOME_REFUSED) return f == FACT_NONE || (m == CALL_CLOSE && f == FACT_NOT_FOUND);
     switch (m) {
     case CALL_CREATE: return f == FACT_CODE || f == FACT_PAID;
-    case CALL_REFUND: return f == FACT_REFUND_DONE || f == FACT_REFUND_ACCEPTED;
-    case CALL_REFUND_QUERY: return f >= FACT_REFUND_DONE;
-    case CALL_NONE: return f == FACT_PAID || f == FACT_PAID_AND_REFUNDED || f == FACT_CLOSED;
+    case CALL_REFUND: return f >= FACT_REFUND_DONE && f <= FACT_REFUND_ABNORMAL && f != FACT_REFUND_ABSENT;
+    case CALL_REFUND_QUERY: return f >= FACT_REFUND_DONE && f <= FACT_REFUND_ABNORMAL;
+    case CALL_NONE: return f == FACT_NONE || tells_of_money(f) || f == FACT_CLOSED;
     case CALL_QUERY:
     case CALL_CLOSE:
     case CALL_CANCEL: break;
     }
-    return f >= FACT_WAITING && f <= FACT_PAID_AND_REFUNDED;
+    return (f >= FACT_WAITING && f <= FACT_PAID_AND_REFUNDED) || (f == FACT_PAID_SOME_REFUNDED && m == CALL_QUERY);
 }
 
 static void visit_answers(unsigned from, enum call_method m, enum outcome o, enum fact f)
 {
     const struct node *n = &nodes[from];
     struct event e = {.kind = m == CALL_NONE ? EV_NOTICE : EV_ANSWER, .now_ms = n->now_ms};
-    bool money = f == FACT_PAID || f == FACT_PAID_AND_REFUNDED;
+    bool money = tells_of_money(f);
     for (unsigned i = 0; i < 3; i++) {
         if (i > 0 && !money && f != FACT_NOT_FOUND) break;
         e.answer = (struct answer){
@@ -242,6 +252,7 @@ static void visit_answers(unsigned from, enum call_method m, enum outcome o, enu
                             : i == 1 ? PRICE_FEN + 1
                                      : PRICE_FEN,
         };
+        e.answer.of_refund = m == CALL_NONE;
         e.stock_is_short = i == 2;
         if (m != CALL_REFUND && m != CALL_REFUND_QUERY) visit(from, e, fact_name(f));
         if (m == CALL_QUERY && i == 0) {
@@ -266,11 +277,17 @@ static void visit_all_from(unsigned from)
     visit(from, (struct event){.kind = EV_RECEIVED, .now_ms = now_ms}, "order.cancel");
     visit(from, (struct event){.kind = EV_CHECK, .now_ms = now_ms}, "a check");
     visit(from, (struct event){.kind = EV_LATE_REPLY, .now_ms = now_ms}, "a late reply");
+    for (unsigned accepts = 0; accepts < 2; accepts++)
+        visit(from,
+              (struct event){.kind = EV_RESOLVE, .now_ms = now_ms, .resolve = {nodes[from].b.payment[0].key, accepts}},
+              accepts ? "a word: accepted" : "a word: it goes back");
+    for (enum channel_id c = CHANNEL_ALIPAY; c <= CHANNEL_WECHATPAY && nodes[from].b.n_payments < ATTEMPTS_HERE; c++)
+        visit(from, (struct event){.kind = EV_PAY, .now_ms = now_ms, .pay = {.channel = c}}, channel_name(c));
     for (int64_t fen = 0; fen <= 1; fen++)
         visit(from, (struct event){.kind = EV_REFUND, .now_ms = now_ms, .refund = {fen}}, "a refund");
     for (enum call_method m = CALL_NONE; m <= CALL_REFUND_QUERY; m++)
         for (enum outcome o = OUTCOME_DONE; o <= OUTCOME_UNKNOWN; o++)
-            for (enum fact f = FACT_NONE; f <= FACT_REFUND_ABSENT; f++)
+            for (enum fact f = FACT_NONE; f <= FACT_PAID_SOME_REFUNDED; f++)
                 if (may_be_said(m, o, f)) visit_answers(from, m, o, f);
 }
 
