@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node.h"
-#include "alipay_model.h"
 #include "broker/embedded.h"
 #include "broker_model.h"
 #include "checker.h"
 #include "clients.h"
+#include "provider_model.h"
 #include "store/sqlite.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -150,7 +150,8 @@ static struct engine *engine_make(struct world *w, char why[160])
                                .ctx = w,
                                .reply = on_reply,
                                .present = clients_present};
-    o.channels[CHANNEL_ALIPAY] = &w->ledger->channel;
+    for (unsigned i = CHANNEL_ALIPAY; i < N_CHANNELS; i++)
+        o.channels[i] = &w->ledger->provider[i].channel;
     return engine_new(&o, why);
 }
 
@@ -354,12 +355,13 @@ static void machine_pauses(struct world *w, struct happening *h)
 static void outage(struct world *w, struct happening *h)
 {
     if (w->healing && h->a) return;
-    w->ledger->unreachable = h->a;
+    w->ledger->unreachable = (unsigned)h->a;
     if (h->a) {
         world_fault_counted(w);
         world_reached(w, SCENE_OUTAGE);
     }
-    world_tell(w, "alipay %s", h->a ? "cannot be reached" : "can be reached again");
+    static const char *const WHO[] = {"all", "", "alipay", "", "wechatpay", "", "alipay and wechatpay"};
+    world_tell(w, "%s can%s be reached", WHO[h->a], h->a ? "not" : " again");
 }
 
 void breaks_begin(struct world *w)
@@ -389,7 +391,8 @@ void breaks_begin(struct world *w)
     }
     if (world_has(w, FAULT_OUTAGE)) {
         int64_t at_ms = random_between(s, from_ms, to_ms);
-        world_plan(w, at_ms, outage, 1, 0, 0);
+        unsigned who = w->c.wallets_on ? (unsigned)random_between(&w->wallets, 1, 3) : 1;
+        world_plan(w, at_ms, outage, (uint64_t)who << CHANNEL_ALIPAY, 0, 0);
         world_plan(w, at_ms + random_skewed(s, 5000, 1800000), outage, 0, 0, 0);
     }
 }

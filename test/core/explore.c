@@ -32,8 +32,8 @@ static unsigned n_nodes;
 static unsigned *table; // of node + 1, by the hash of its key
 static unsigned long n_edges;
 static struct rules rules;
-// Buyers change their wallet, refunds fail late, some of the money goes back unasked; then merchants refund nothing:
-// all at once are too many states.
+// Buyers change their wallet, operators say their word, refunds fail late, some of the money goes back unasked; then
+// merchants refund nothing: all at once are too many states.
 static bool pays;
 
 static unsigned at_node; // where the way that failed set out from
@@ -280,7 +280,7 @@ static void visit_all_from(unsigned from)
     visit(from, (struct event){.kind = EV_RECEIVED, .now_ms = now_ms}, "order.cancel");
     visit(from, (struct event){.kind = EV_CHECK, .now_ms = now_ms}, "a check");
     visit(from, (struct event){.kind = EV_LATE_REPLY, .now_ms = now_ms}, "a late reply");
-    for (unsigned accepts = 0; accepts < 2; accepts++)
+    for (unsigned accepts = 0; accepts < 2 && pays; accepts++)
         visit(from,
               (struct event){.kind = EV_RESOLVE, .now_ms = now_ms, .resolve = {nodes[from].b.payment[0].key, accepts}},
               accepts ? "a word: accepted" : "a word: it goes back");
