@@ -60,7 +60,7 @@ struct order_row {
 struct payment_row {
     uint64_t key, order_key;
     int64_t state, captured_fen, refunded_fen, n, proof, channel;
-    bool counts, is_awaited; // the latter: an operator's word
+    bool counts, is_awaited, is_accepted; // the latter two: an operator's word
 };
 struct refund_row {
     uint64_t key, payment_key, replaces_key;
@@ -353,6 +353,7 @@ static void read_money(struct world *w)
                                                             .n = number(w, Q_PAYMENTS, 6),
                                                             .proof = number(w, Q_PAYMENTS, 7),
                                                             .is_awaited = number(w, Q_PAYMENTS, 8) == 1,
+                                                            .is_accepted = number(w, Q_PAYMENTS, 8) == 2,
                                                             .channel = number(w, Q_PAYMENTS, 9)};
     }
     while (next_row(w, Q_REFUNDS)) {
@@ -625,6 +626,9 @@ static void check_money_settled(struct world *w, const struct payment_row *p)
     if (p->captured_fen != t->captured_fen)
         world_violated(w, "no_money_lost", "%s has captured %lld, the store knows %lld", name,
                        (long long)t->captured_fen, (long long)p->captured_fen);
+    else if (t->by_hand_fen > 0 && !p->is_awaited && !p->is_accepted)
+        world_violated(w, "somebody_looked", "some of %s had gone back before it was known, and nobody was asked",
+                       name);
     else if (fulfils && n_system > 0)
         world_violated(w, "fulfils_or_goes_back", "%s made its order paid and went back", name);
     else if (!fulfils && p->is_awaited && refunded_fen == 0)
