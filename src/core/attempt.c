@@ -147,8 +147,17 @@ static int64_t answer_asked_ms(const struct answer *a)
     return ahead ? theirs_ms : a->asked_ms;
 }
 
+#define PREVIOUS_WAIT_MS (2 * SECOND_MS) // for the attempt before it to be asked about and closed
+
+// When a request for a code has surely had its answer. (One that is repeated tells of a late code: on_late_code().)
+static int64_t code_answered_ms(const struct run *r, const struct payment *p)
+{
+    return p->created_ms + PREVIOUS_WAIT_MS + r->rules->call_deadline_ms;
+}
+
 // "No such trade" while the code lives means only that nobody scanned it yet. A question asked after the code died
-// (when it left, not when the answer came) settles it.
+// (when it left, not when the answer came) settles it. Where a code is a trade, the question may have overtaken the
+// request for it: it is put once more before.
 static void payment_not_found(struct run *r, struct payment *p, const struct answer *a)
 {
     int64_t early_ms = dead_ms(r, p) - answer_asked_ms(a);
@@ -156,8 +165,10 @@ static void payment_not_found(struct run *r, struct payment *p, const struct ans
         payment_prove(r, p, PROOF_DEAD);
         return;
     }
+    int64_t again_ms = a->asked_ms + early_ms;
+    if (!waiting_means_scanned(p->channel) && a->asked_ms < code_answered_ms(r, p)) again_ms = code_answered_ms(r, p);
     p->tries = 0;
-    payment_owe(r, p, CALL_QUERY, a->asked_ms + early_ms > r->now_ms ? a->asked_ms + early_ms : r->now_ms);
+    payment_owe(r, p, CALL_QUERY, again_ms > r->now_ms ? again_ms : r->now_ms);
 }
 
 // --- Closing
@@ -205,8 +216,6 @@ void on_closing_answer(struct run *r, struct payment *p, const struct answer *a)
 }
 
 // --- Paying, by whoever wants to
-
-#define PREVIOUS_WAIT_MS (2 * SECOND_MS) // for the attempt before it to be asked about and closed
 
 // Its code may be out, and is dead; on_due() will say so in a moment.
 static bool code_is_dead(const struct run *r, const struct payment *p)

@@ -336,10 +336,27 @@ static void order_checked(struct run *r, const struct payment *p, const struct a
 
 // --- Answers
 
+// Not asked about yet, and not put off until its code is dead.
+static bool payment_waits_for_message(const struct run *r, const struct payment *p)
+{
+    return p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms &&
+           p->due_ms <= r->o->closing_ms + r->rules->cancel_wait_ms;
+}
+
+// Closing already: the code is never shown, and is watched. Where a code is a trade there is one now to be closed,
+// although a question that overtook the request found none, and was to be put again when the code is dead.
+static void on_late_code(struct run *r, struct payment *p, const struct answer *a)
+{
+    bool is_trade = a->fact == FACT_CODE && !waiting_means_scanned(p->channel);
+    bool put_off = p->state == PAYMENT_CLOSING && p->tries == 0;
+    if (is_trade && put_off && !payment_waits_for_message(r, p)) payment_ask(r, p, CALL_QUERY);
+}
+
 static void on_create_answer(struct run *r, struct payment *p, const struct answer *a)
 {
-    if (p->state != PAYMENT_CREATING) return; // closing already: the code is never shown, and is watched
-    if (a->outcome == OUTCOME_DONE && a->fact == FACT_CODE) {
+    if (p->state != PAYMENT_CREATING)
+        on_late_code(r, p, a);
+    else if (a->outcome == OUTCOME_DONE && a->fact == FACT_CODE) {
         p->code = a->code;
         payment_move(r, p, PAYMENT_WAITING);
         if (r->o->state == ORDER_PLACED) order_move(r, ORDER_AWAITING_PAYMENT);
@@ -504,13 +521,6 @@ static void on_checkback(struct run *r)
     bool asks = c->schedule == SCHEDULE_FIXED || r->o->check_ms - c->interval_ms / 2 <= r->now_ms;
     if (asks && order_is_payable(r->o)) check_back(r); // the provider's answer says what the check-back's is
     if (r->out->n_calls == 0) step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
-}
-
-// Not asked about yet, and not put off until its code is dead.
-static bool payment_waits_for_message(const struct run *r, const struct payment *p)
-{
-    return p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms &&
-           p->due_ms <= r->o->closing_ms + r->rules->cancel_wait_ms;
 }
 
 // The window is over, says the message: the attempts that waited for it are asked about.
