@@ -166,7 +166,7 @@ static uint64_t count_places(const struct flow *f, unsigned journal)
 {
     struct strike calm = {.flow = f, .journal = journal};
     char ending[64];
-    it.w->tells = false;
+    it.w->tells = it.o.tells && !it.o.point;
     uint64_t n = run(&calm);
     it.w->tells = it.o.tells;
     flow_ending(it.w, ending);
