@@ -112,7 +112,7 @@ void node_dies(struct world *w, enum disk_end end, int64_t away_ms)
     clients_node_died(w);
     n->epoch++;
     n->turn_ms = INT64_MAX;
-    n->disk_is_broken = n->full;
+    n->disk_is_broken = n->full || n->may_give_up;
     world_plan(w, w->now_ms + away_ms, node_starts, 0, 0, 0);
 }
 

@@ -29,6 +29,7 @@ struct node {
     bool dies_in_recovery; // planned for the next start
     bool recovering;
     const struct fall *fall; // NULL: drawn
+    bool may_give_up;        // over all its lives: something is done to it that may end it at any time
 };
 
 // More than 0 while the product is on the stack: what it allocates is its own.
