@@ -10,6 +10,7 @@
 #include "node.h"
 #include <errno.h>
 #include <fnmatch.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct way {
     bool is_drawn;         // another seed has another outcome
 };
 #define WAYS_MAX 8
+#define JOBS_MAX 16
 static const struct way WAYS[N_KINDS][WAYS_MAX] = {
     [CRASH_POINTS] = {{.name = "kill", .end = DISK_PROCESS_KILLED, .is_drawn = true},
                       {.name = "lost-all", .end = DISK_LOST_ALL, .is_drawn = true},
@@ -52,6 +54,13 @@ static const struct way WAYS[N_KINDS][WAYS_MAX] = {
 enum { JOURNAL_WAL, JOURNAL_DELETE, N_JOURNALS };
 static const char *const JOURNAL_NAMES[N_JOURNALS] = {"wal", "delete"};
 
+struct strike { // one run
+    const struct flow *flow;
+    unsigned journal;
+    const struct way *way; // NULL: nothing happens, its places are counted
+    uint64_t point, seed;
+};
+
 struct options {
     enum kind kind;
     const char *flow, *journal, *way; // NULL: all; the first a pattern
@@ -60,219 +69,161 @@ struct options {
     bool tells, is_lazy;
 };
 
-struct shared { // by the process that runs the flows and those that are struck
-    _Atomic uint64_t runs, struck, violations;
+struct worker { // in memory that all processes see
+    uint64_t flows, points, runs, struck, violations;
+    struct strike now;
 };
 
-struct strike { // one run
-    const struct flow *flow;
-    unsigned journal;
-    const struct way *way;
-    uint64_t point, seed;
-};
-
-#define JOBS_MAX 16
 static struct {
     struct world *w;
     struct options o;
     const struct failing_memory *memory;
-    struct shared *shared;
-    uint64_t flows, points;
-    struct strike now; // where the flow that is run has got to, or in a child how it was struck
-    bool is_struck;    // this is a child
-    struct fall fall;
-    struct {
-        pid_t pid; // 0: free
-        struct strike strike;
-    } jobs[JOBS_MAX];
+    struct worker *shared;
 } it;
 
-// --- Being struck
-//
-// A flow is run once, and nothing happens to it. At each of its places the process forks once for each way of being
-// struck there: the child is struck, lives on to the end of the flow, is judged, and is gone. So what lies before the
-// place is computed once, and a run costs what comes after: a recovery, the rest of the flow and the checker.
+// --- One run
 
-#define MEND_AFTER_MS 20000
+#define MEND_BEFORE_MS 30000
 
-// Somebody looks after the machine: the disk is exchanged, there is memory again.
+// Somebody looks after the machine before the script is over: the disk is exchanged, there is memory again.
 static void mends(struct world *w, struct happening *h)
 {
     (void)h;
     world_tell(w, "the machine is mended");
     disk_mend();
-    if (it.memory) it.memory->mend();
+    if (it.memory) it.memory->fail_at(UINT64_MAX, false);
 }
 
-static void struck(const struct strike *s)
+static void arm(const struct strike *s, struct fall *fall)
 {
     struct world *w = it.w;
-    uint64_t draws = s->seed * 1000003 + s->point;
-    struct stream r = stream_of(draws, 5);
-    disk_draw_from(draws);
-    it.fall = (struct fall){.end = s->way->end, .away_ms = 10};
-    if (s->way->again) it.fall.again_ops = 1 + random_below(&r, 24);
-    w->node->fall = &it.fall;
-    world_tell(w, "--- %s", s->way->name);
-    switch (it.o.kind) {
-    case CRASH_POINTS: disk_crash_at(s->point); break;
-    case IO_ERRORS: disk_break_at(s->point, s->way->fault, s->way->for_good); break;
-    case NO_MEMORY: it.memory->fail(s->way->for_good); break;
-    }
+    *fall = (struct fall){.end = DISK_PROCESS_KILLED, .away_ms = 10};
+    w->node->fall = fall;
+    disk_draw_from(s->seed * 1000003 + s->point);
+    if (it.memory) it.memory->fail_at(UINT64_MAX, false);
+    if (!s->way) return;
     if (it.o.kind != CRASH_POINTS) w->node->disk_is_broken = w->node->may_give_up = true; // it may end, and lose nothing
-    if (s->way->for_good) world_plan(w, w->now_ms + MEND_AFTER_MS, mends, 0, 0, 0);
-    // All streams of the world go on as they were: two ways of being struck differ in nothing else.
+    fall->end = s->way->end;
+    struct stream r = stream_of(s->seed * 1000003 + s->point, 5);
+    if (s->way->again) fall->again_ops = 1 + random_below(&r, 24);
+    if (it.o.kind == CRASH_POINTS) disk_crash_at(s->point);
+    if (it.o.kind == IO_ERRORS) disk_break_at(s->point, s->way->fault, s->way->for_good);
+    if (it.o.kind == NO_MEMORY) it.memory->fail_at(s->point, s->way->for_good);
+    if (s->way->for_good) world_plan(w, w->heal_ms - MEND_BEFORE_MS, mends, 0, 0, 0);
+}
+
+static uint64_t places(void)
+{
+    switch (it.o.kind) {
+    case CRASH_POINTS: return disk_ops();
+    case IO_ERRORS: return disk_calls();
+    case NO_MEMORY: return it.memory->count();
+    }
+    return 0;
+}
+
+static bool was_struck(const struct strike *s)
+{
+    if (it.o.kind == CRASH_POINTS) return it.w->node->epoch > 0;
+    if (it.o.kind == IO_ERRORS) return disk_fault_hit();
+    return places() >= s->point;
+}
+
+// How many places the run had. The world holds what was violated.
+static uint64_t run(const struct strike *s)
+{
+    struct world *w = it.w;
+    struct fall fall;
+    disk_has_no_log(s->journal == JOURNAL_DELETE, it.o.is_lazy);
+    flow_begin(w, s->flow);
+    arm(s, &fall);
+    flow_live(w);
+    uint64_t n = places();
+    if (s->way && was_struck(s)) it.shared->struck++;
+    if (it.memory) it.memory->fail_at(UINT64_MAX, false);
+    node_end(w);
+    return n;
 }
 
 static void report(const struct strike *s, const char *check, const char *detail)
 {
-    const struct world *w = it.w;
     fprintf(stderr,
-            "flow %s, journal %s, %s at %llu, seed %llu, %.3f s into it: %s is violated: %s\n"
+            "flow %s, journal %s, %s at %llu, seed %llu: %s is violated: %s\n"
             "  again: till sim %s --flow %s --journal %s --way %s --point %llu --seed %llu --trace%s\n",
             s->flow->name, JOURNAL_NAMES[s->journal], s->way->name, (unsigned long long)s->point,
-            (unsigned long long)s->seed, (double)(w->now_ms - w->start_ms) / 1000, check, detail,
+            (unsigned long long)s->seed, check, detail,
             KIND_WORDS[it.o.kind], s->flow->name, JOURNAL_NAMES[s->journal], s->way->name,
             (unsigned long long)s->point, (unsigned long long)s->seed, it.o.is_lazy ? " --lazy-unlink" : "");
 }
 
-// --- The processes
-
-static void job_ends(pid_t pid, int status)
-{
-    for (unsigned i = 0; i < it.o.jobs; i++) {
-        if (it.jobs[i].pid != pid) continue;
-        it.jobs[i].pid = 0;
-        it.shared->runs++;
-        if (status == 0) return;
-        char how[32];
-        (void)snprintf(how, sizeof how, "status %d", status);
-        report(&it.jobs[i].strike, "lives_on", how);
-        it.shared->violations++;
-    }
-}
-
-static void jobs_wait(uint64_t most)
-{
-    for (;;) {
-        uint64_t n = 0;
-        for (unsigned i = 0; i < it.o.jobs; i++)
-            n += it.jobs[i].pid != 0;
-        if (n <= most) return;
-        int status;
-        pid_t pid = waitpid(-1, &status, 0);
-        if (pid < 0) abort();
-        job_ends(pid, status);
-    }
-}
-
-// True in the child.
-static bool forked(const struct strike *s)
-{
-    unsigned i = 0;
-    jobs_wait(it.o.jobs - 1);
-    while (it.jobs[i].pid)
-        i++;
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid < 0) abort();
-    if (pid == 0) return true;
-    it.jobs[i].pid = pid;
-    it.jobs[i].strike = *s;
-    return false;
-}
+// --- All of them
 
 static bool is_asked(const char *asked, const char *name)
 {
     return !asked || strcmp(asked, name) == 0;
 }
 
-// The flow has got to another place.
-static void place(uint64_t n)
+// Without any trouble the flow must end as its script says, or it no longer tests what it is there for.
+static uint64_t count_places(const struct flow *f, unsigned journal)
 {
-    struct strike *s = &it.now;
-    uint64_t turn = n + (uint64_t)(s->flow - FLOWS);
-    if (it.is_struck || (it.o.point ? n != it.o.point : turn % it.o.each != 0)) return;
-    it.points++;
-    s->point = n;
+    struct strike calm = {.flow = f, .journal = journal};
+    char ending[64];
+    it.w->tells = it.o.tells && !it.o.point;
+    uint64_t n = run(&calm);
+    it.w->tells = it.o.tells;
+    flow_ending(it.w, ending);
+    if (!it.w->failed && strcmp(ending, f->ends) == 0) return n;
+    fprintf(stderr, "flow %s, journal %s, left alone: %s %s; it ends as \"%s\" and was to as \"%s\"\n", f->name,
+            JOURNAL_NAMES[journal], it.w->failed ? it.w->check : "", it.w->failed ? it.w->detail : "", ending, f->ends);
+    it.shared->violations++;
+    return 0;
+}
+
+static void strike(const struct strike *s)
+{
+    it.shared->now = *s;
+    (void)run(s);
+    it.shared->runs++;
+    if (!it.w->failed) return;
+    report(s, it.w->check, it.w->detail);
+    it.shared->violations++;
+}
+
+static void strike_point(struct strike *s)
+{
     for (unsigned i = 0; i < WAYS_MAX && WAYS[it.o.kind][i].name; i++) {
         s->way = &WAYS[it.o.kind][i];
         if (!is_asked(it.o.way, s->way->name)) continue;
         for (uint64_t k = 0; k < (s->way->is_drawn ? it.o.seeds : 1); k++) {
             s->seed = it.o.seed + k;
-            if (!forked(s)) continue;
-            it.is_struck = true;
-            struck(s);
-            return;
+            strike(s);
         }
     }
-    it.w->tells = false; // of one place that was asked for, its own story
 }
 
-static void disk_is_called(uint64_t ops, uint64_t calls)
+// The points of one flow that are this worker's. With --each N every N-th, another one in each flow.
+static void strike_flow(const struct flow *f, unsigned journal, uint64_t worker)
 {
-    if (it.o.kind == IO_ERRORS) place(calls);
-    if (it.o.kind == CRASH_POINTS && ops) place(ops);
-}
-
-// --- The flows
-
-static bool was_struck(void)
-{
-    if (it.o.kind == CRASH_POINTS) return it.w->node->epoch > 0;
-    return it.o.kind == NO_MEMORY || disk_fault_hit();
-}
-
-// A child is judged here, and ends.
-static void child_ends(void)
-{
-    it.shared->struck += was_struck();
-    if (it.w->failed) {
-        report(&it.now, it.w->check, it.w->detail);
-        it.shared->violations++;
+    uint64_t n = count_places(f, journal);
+    if (worker == 0) it.shared->flows++;
+    for (uint64_t p = 1; p <= n; p++) {
+        uint64_t turn = p + (uint64_t)(f - FLOWS);
+        if (it.o.point ? p != it.o.point : turn % it.o.each != 0) continue;
+        if (turn / it.o.each % it.o.jobs != worker) continue;
+        it.shared->points++;
+        struct strike s = {.flow = f, .journal = journal, .point = p};
+        strike_point(&s);
     }
-    (void)fflush(NULL);
-    _exit(0);
 }
 
-// Left alone the flow must end as its script says, or it no longer tests what it is there for.
-static void judge_calm(const struct flow *f, unsigned journal)
-{
-    char ending[64];
-    flow_ending(it.w, ending);
-    if (!it.w->failed && strcmp(ending, f->ends) == 0) return;
-    fprintf(stderr, "flow %s, journal %s, left alone: %s %s; it ends as \"%s\" and was to as \"%s\"\n", f->name,
-            JOURNAL_NAMES[journal], it.w->failed ? it.w->check : "", it.w->failed ? it.w->detail : "", ending, f->ends);
-    it.shared->violations++;
-}
-
-static void flow_is_struck_everywhere(const struct flow *f, unsigned journal)
-{
-    it.now = (struct strike){.flow = f, .journal = journal};
-    it.flows++;
-    it.w->tells = it.o.tells;
-    disk_has_no_log(journal == JOURNAL_DELETE, it.o.is_lazy);
-    flow_begin(it.w, f);
-    disk_ask(disk_is_called);
-    if (it.memory) it.memory->ask(place);
-    if (it.memory) it.memory->mend();
-    flow_live(it.w);
-    disk_ask(NULL);
-    if (it.memory) it.memory->ask(NULL);
-    if (it.is_struck) child_ends();
-    judge_calm(f, journal);
-    node_end(it.w);
-}
-
-static void all_flows(void)
+static void strike_all(uint64_t worker)
 {
     for (unsigned j = 0; j < N_JOURNALS; j++) {
         if (!is_asked(it.o.journal, JOURNAL_NAMES[j])) continue;
         if (it.o.kind != CRASH_POINTS && j != JOURNAL_WAL && !it.o.journal) continue;
         for (unsigned i = 0; i < N_FLOWS; i++)
-            if (!it.o.flow || fnmatch(it.o.flow, FLOWS[i].name, 0) == 0) flow_is_struck_everywhere(&FLOWS[i], j);
+            if (!it.o.flow || fnmatch(it.o.flow, FLOWS[i].name, 0) == 0) strike_flow(&FLOWS[i], j, worker);
     }
-    jobs_wait(0);
 }
 
 static void world_make(void)
@@ -303,6 +254,42 @@ static void world_unmake(void)
     free(it.w->ledger);
     world_free(it.w);
     free(it.w);
+}
+
+static void strike_alone(void)
+{
+    it.o.jobs = 1;
+    strike_all(0);
+}
+
+// A process for each worker: the disk and the models are one to a process. A worker that died is a violation.
+static void work_in_processes(void)
+{
+    struct worker *all = it.shared;
+    pid_t pids[JOBS_MAX];
+    for (uint64_t i = 0; i < it.o.jobs; i++) {
+        pids[i] = fork();
+        if (pids[i] < 0) abort();
+        if (pids[i] > 0) continue;
+        it.shared = &all[i];
+        strike_all(i);
+        world_unmake();
+        _exit(0);
+    }
+    for (uint64_t i = 0; i < it.o.jobs; i++) {
+        int status = 0;
+        if (waitpid(pids[i], &status, 0) == pids[i] && status == 0) continue;
+        char how[64];
+        (void)snprintf(how, sizeof how, "the process ended with status %d", status);
+        if (all[i].now.way) report(&all[i].now, "lives_on", how);
+        all[i].violations++;
+    }
+    for (uint64_t i = 1; i < it.o.jobs; i++) {
+        all[0].points += all[i].points;
+        all[0].runs += all[i].runs;
+        all[0].struck += all[i].struck;
+        all[0].violations += all[i].violations;
+    }
 }
 
 // --- The command line
@@ -395,19 +382,25 @@ int crash_main(int argc, char **argv, const struct failing_memory *memory)
         return 0;
     }
     it.memory = memory;
-    it.flows = it.points = 0;
-    it.shared = mmap(NULL, sizeof *it.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    it.shared = mmap(NULL, JOBS_MAX * sizeof *it.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (it.shared == MAP_FAILED) return 1;
+    memset(it.shared, 0, JOBS_MAX * sizeof *it.shared);
+    struct worker *all = it.shared;
     log_set_level((enum log_level)(LOG_ERROR + 1)); // the product complains of each fault, rightly
     world_make();
+    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD); // as far as nothing has used it yet: no locks to be taken
     disk_register();
-    all_flows();
-    uint64_t runs = it.shared->runs, n_struck = it.shared->struck, violations = it.shared->violations;
+    if (it.o.jobs > 1 && !it.o.point)
+        work_in_processes();
+    else
+        strike_alone();
+    it.shared = NULL;
     printf("{\"kind\":\"%s\",\"flows\":%llu,\"points\":%llu,\"runs\":%llu,\"struck\":%llu,\"violations\":%llu}\n",
-           KIND_NAMES[it.o.kind], (unsigned long long)it.flows, (unsigned long long)it.points, (unsigned long long)runs,
-           (unsigned long long)n_struck, (unsigned long long)violations);
-    (void)munmap(it.shared, sizeof *it.shared);
+           KIND_NAMES[it.o.kind], (unsigned long long)all->flows, (unsigned long long)all->points,
+           (unsigned long long)all->runs, (unsigned long long)all->struck, (unsigned long long)all->violations);
+    int status = all->violations || !all->runs ? 1 : 0;
+    (void)munmap(all, JOBS_MAX * sizeof *all);
     disk_has_no_log(false, false);
     world_unmake();
-    return violations || !runs ? 1 : 0;
+    return status;
 }

@@ -16,10 +16,8 @@
 #include <stdint.h>
 
 struct failing_memory {
-    // Asked before each allocation of the product, counted from the start of each flow. It may call fail(). NULL: nobody.
-    void (*ask)(void (*ask)(uint64_t n));
-    void (*fail)(bool for_good); // the allocation at hand, or that and all after it
-    void (*mend)(void);          // from now on there is memory, and counting begins anew
+    void (*fail_at)(uint64_t at, bool for_good); // the at-th allocation from now; UINT64_MAX: none
+    uint64_t (*count)(void);                     // allocations the product made since fail_at()
 };
 
 bool crash_is_asked_for(int argc, char **argv);

@@ -58,7 +58,6 @@ static struct {
     bool fault_hit, lies, no_log, deletes_lazily;
     enum disk_fault struck; // the latest of disk_break_at()
     uint64_t calls;
-    void (*ask)(uint64_t ops, uint64_t calls);
     struct { // disk_break_at()
         enum disk_fault fault;
         uint64_t at;
@@ -168,10 +167,9 @@ static void directory_synced(void)
 
 // --- The count, and what goes wrong
 
-// One more mutating call. True: the power fails inside it. (Its call_breaks() comes next.)
+// One more mutating call. True: the power fails inside it.
 static bool power_fails(void)
 {
-    if (disk.ask) disk.ask(disk.ops + 1, disk.calls + 1);
     disk.ops++;
     if (disk.ops < disk.crash_at) return false;
     disk.dead = true;
@@ -276,9 +274,7 @@ static int file_close(sqlite3_file *base)
 static int file_read(sqlite3_file *base, void *to, int n, sqlite3_int64 at)
 {
     struct file *f = handle_of(base)->f;
-    if (disk.dead) return SQLITE_IOERR_READ;
-    if (disk.ask) disk.ask(0, disk.calls + 1);
-    if (call_breaks(DISK_FINE)) return SQLITE_IOERR_READ;
+    if (disk.dead || call_breaks(DISK_FINE)) return SQLITE_IOERR_READ;
     size_t have = (size_t)at < f->cache.n ? f->cache.n - (size_t)at : 0;
     if (have >= (size_t)n) {
         memcpy(to, f->cache.p + at, (size_t)n);
@@ -687,11 +683,6 @@ void disk_fail(enum disk_fault fault)
 {
     disk.fault = fault;
     disk.fault_hit = false;
-}
-
-void disk_ask(void (*ask)(uint64_t ops, uint64_t calls))
-{
-    disk.ask = ask;
 }
 
 void disk_break_at(uint64_t at, enum disk_fault fault, bool for_good)

@@ -52,9 +52,6 @@ bool disk_fault_hit(void); // whether that happened since disk_fail()
 void disk_break_at(uint64_t at, enum disk_fault fault, bool for_good);
 void disk_mend(void);
 uint64_t disk_calls(void); // so many since disk_wipe()
-// Asked before each call that is counted, with both counts as they will be in it: disk_ops() of those that change
-// something, or 0 when it does not, and disk_calls(). It may arm what is to happen in this very call. NULL: nobody.
-void disk_ask(void (*ask)(uint64_t ops, uint64_t calls));
 void disk_lies(bool lies); // every sync does nothing and says it did: for testing the harness
 // What is drawn from now on (what a power loss leaves) is drawn from another stream.
 void disk_draw_from(uint64_t seed);

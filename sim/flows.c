@@ -151,6 +151,15 @@ static bool letter_write(struct world *w, struct letter *l, const struct deed *d
     return false;
 }
 
+// Who places a cart knows first that it is full.
+static bool cart_is_full(struct world *w, const struct deed *d)
+{
+    for (unsigned i = 0; i < play.n_deeds && d->how & BY_CART; i++)
+        if (play.flow->deeds[i].verb == CART && play.flow->deeds[i].who == d->who && !w->clients->acts[i].ended)
+            return false;
+    return true;
+}
+
 static void deed_is_done(struct world *w, struct happening *h);
 
 static void again(struct world *w, unsigned deed)
@@ -172,7 +181,7 @@ static void request_is_sent(struct world *w, unsigned deed)
     memset(l, 0, sizeof *l);
     l->r.reply.body = body;
     buf_clear(&l->r.reply.body);
-    if (!node_is_up(w->node) || !letter_write(w, l, d)) {
+    if (!node_is_up(w->node) || !cart_is_full(w, d) || !letter_write(w, l, d)) {
         if (!play.healed || a->sent) again(w, deed);
         return;
     }

@@ -206,7 +206,7 @@ static void node_starts(struct world *w, struct happening *h)
     world_tell(w, "the node is up");
     checker_open(w);
     checker_observe(w);
-    checker_full(w, false);
+    if (n->epoch > 0) checker_full(w, false);
 }
 
 // A shop like any other began long ago: its empty database is kept, one for each size of page, and only some seeds make
