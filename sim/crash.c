@@ -83,15 +83,27 @@ static struct {
 
 // --- One run
 
-#define MEND_BEFORE_MS 30000
+#define LOOK_MS       30000
+#define MEND_AFTER_MS 20000
 
-// Somebody looks after the machine before the script is over: the disk is exchanged, there is memory again.
+// Somebody looks after the machine: the disk is exchanged, there is memory again.
 static void mends(struct world *w, struct happening *h)
 {
     (void)h;
     world_tell(w, "the machine is mended");
     disk_mend();
     if (it.memory) it.memory->fail_at(UINT64_MAX, false);
+}
+
+static void looks(struct world *w, struct happening *h)
+{
+    bool in_trouble = it.o.kind == IO_ERRORS ? disk_broke() : it.memory->failed();
+    if (in_trouble)
+        world_plan(w, w->now_ms + MEND_AFTER_MS, mends, 0, 0, 0);
+    else if (!w->healing)
+        world_plan(w, w->now_ms + LOOK_MS, looks, 0, 0, 0);
+    else
+        mends(w, h); // it will be in trouble no more
 }
 
 static void arm(const struct strike *s, struct fall *fall)
@@ -109,7 +121,7 @@ static void arm(const struct strike *s, struct fall *fall)
     if (it.o.kind == CRASH_POINTS) disk_crash_at(s->point);
     if (it.o.kind == IO_ERRORS) disk_break_at(s->point, s->way->fault, s->way->for_good);
     if (it.o.kind == NO_MEMORY) it.memory->fail_at(s->point, s->way->for_good);
-    if (s->way->for_good) world_plan(w, w->heal_ms - MEND_BEFORE_MS, mends, 0, 0, 0);
+    if (s->way->for_good) world_plan(w, w->now_ms + LOOK_MS, looks, 0, 0, 0);
 }
 
 static uint64_t places(void)
@@ -122,11 +134,10 @@ static uint64_t places(void)
     return 0;
 }
 
-static bool was_struck(const struct strike *s)
+static bool was_struck(void)
 {
     if (it.o.kind == CRASH_POINTS) return it.w->node->epoch > 0;
-    if (it.o.kind == IO_ERRORS) return disk_fault_hit();
-    return places() >= s->point;
+    return it.o.kind == IO_ERRORS ? disk_broke() : it.memory->failed();
 }
 
 // How many places the run had. The world holds what was violated.
@@ -139,7 +150,7 @@ static uint64_t run(const struct strike *s)
     arm(s, &fall);
     flow_live(w);
     uint64_t n = places();
-    if (s->way && was_struck(s)) it.shared->struck++;
+    if (s->way && was_struck()) it.shared->struck++;
     if (it.memory) it.memory->fail_at(UINT64_MAX, false);
     node_end(w);
     return n;

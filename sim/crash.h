@@ -18,6 +18,7 @@
 struct failing_memory {
     void (*fail_at)(uint64_t at, bool for_good); // the at-th allocation from now; UINT64_MAX: none
     uint64_t (*count)(void);                     // allocations the product made since fail_at()
+    bool (*failed)(void);                        // whether one has failed
 };
 
 bool crash_is_asked_for(int argc, char **argv);

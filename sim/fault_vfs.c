@@ -12,7 +12,7 @@
 #define SHM_SIZE    32768
 
 int64_t disk_now_ms;
-unsigned disk_allocates;
+unsigned product_runs, disk_allocates;
 static uint64_t disk_written;
 
 struct bytes {
@@ -192,10 +192,10 @@ static bool fault_strikes(enum disk_fault fault)
 // One more call of any kind. True: it fails. `what` is the fault that this call can meet besides DISK_EIO.
 static bool call_breaks(enum disk_fault what)
 {
+    if (!product_runs) return false;
     disk.calls++;
     if (disk.breaks.fault == DISK_FINE || disk.calls < disk.breaks.at) return false;
     if (disk.breaks.fault != DISK_EIO && disk.breaks.fault != what) return false;
-    disk.fault_hit = true;
     disk.struck = disk.breaks.fault;
     if (!disk.breaks.for_good) disk.breaks.fault = DISK_FINE;
     return true;
@@ -633,6 +633,7 @@ void disk_wipe(uint64_t seed)
         file_forget(&disk.files[i]);
     disk.stream = stream_of(seed, 77);
     disk.ops = disk.calls = 0;
+    disk.struck = DISK_FINE;
     disk_mend();
     disk.crash_at = UINT64_MAX;
     disk.dead = disk.fault_hit = false;
@@ -695,6 +696,11 @@ void disk_break_at(uint64_t at, enum disk_fault fault, bool for_good)
 void disk_mend(void)
 {
     disk.breaks.fault = DISK_FINE;
+}
+
+bool disk_broke(void)
+{
+    return disk.struck != DISK_FINE;
 }
 
 uint64_t disk_calls(void)

@@ -9,7 +9,6 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
-unsigned product_runs;
 static const uint8_t SECRET[ID_SECRET_SIZE] = "simulated secret";
 
 bool node_is_up(const struct node *n)

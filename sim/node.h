@@ -32,9 +32,6 @@ struct node {
     bool may_give_up;        // over all its lives: something is done to it that may end it at any time
 };
 
-// More than 0 while the product is on the stack: what it allocates is its own.
-extern unsigned product_runs;
-
 void node_begin(struct world *w);
 void node_end(struct world *w);
 bool node_is_up(const struct node *n);
