@@ -18,9 +18,12 @@ struct params params_of(struct sqlite_store *s, enum statement id)
 
 bool statement_row(struct sqlite_store *s, struct params *p)
 {
+    // After an error nothing more is done: SQLite may have rolled back and left the transaction (it does after SQLITE_IOERR,
+    // FULL and NOMEM), and the next statement would then commit by itself, a part of a turn without the rest.
+    if (s->rc != SQLITE_OK) return false;
     int rc = sqlite3_step(p->st);
     if (rc == SQLITE_ROW) return true;
-    if (rc != SQLITE_DONE && s->rc == SQLITE_OK) s->rc = rc;
+    if (rc != SQLITE_DONE) s->rc = rc;
     return false;
 }
 
