@@ -30,7 +30,7 @@ static const char *const KIND_NAMES[N_KINDS] = {"crash-points", "io-errors", "no
 struct way {
     const char *name;
     enum disk_end end;     // CRASH_POINTS
-    bool again;            // the power fails once more while it recovers
+    bool again;            // the power fails (once more): while it recovers; IO_ERRORS: a few seconds later
     enum disk_fault fault; // IO_ERRORS
     bool for_good;         // IO_ERRORS, NO_MEMORY
     bool is_drawn;         // another seed has another outcome
@@ -47,7 +47,8 @@ static const struct way WAYS[N_KINDS][WAYS_MAX] = {
                    {.name = "eio-for-good", .fault = DISK_EIO, .for_good = true},
                    {.name = "full", .fault = DISK_FULL},
                    {.name = "full-for-good", .fault = DISK_FULL, .for_good = true},
-                   {.name = "sync", .fault = DISK_SYNC_EIO}},
+                   {.name = "sync", .fault = DISK_SYNC_EIO},
+                   {.name = "sync-then-power", .fault = DISK_SYNC_EIO, .again = true}},
     [NO_MEMORY] = {{.name = "once"}, {.name = "for-good", .for_good = true}},
 };
 
@@ -85,6 +86,8 @@ static struct {
 
 #define LOOK_MS       30000
 #define MEND_AFTER_MS 20000
+#define POWER_LOOK_MS  1000
+#define POWER_AFTER_MS 4000
 
 // Somebody looks after the machine: the disk is exchanged, there is memory again.
 static void mends(struct world *w, struct happening *h)
@@ -93,6 +96,22 @@ static void mends(struct world *w, struct happening *h)
     world_tell(w, "the machine is mended");
     disk_mend();
     if (it.memory) it.memory->fail_at(UINT64_MAX, false);
+}
+
+// The process went on, or started again: what it found in the system's cache after a failed sync is not on the disk.
+static void power_fails(struct world *w, struct happening *h)
+{
+    (void)h;
+    if (node_is_up(w->node)) node_dies(w, DISK_LOST_ALL, 10);
+}
+
+static void looks_for_power(struct world *w, struct happening *h)
+{
+    (void)h;
+    if (disk_broke())
+        world_plan(w, w->now_ms + POWER_AFTER_MS, power_fails, 0, 0, 0);
+    else if (!w->healing)
+        world_plan(w, w->now_ms + POWER_LOOK_MS, looks_for_power, 0, 0, 0);
 }
 
 static void looks(struct world *w, struct happening *h)
@@ -121,6 +140,7 @@ static void arm(const struct strike *s, struct fall *fall)
     if (it.o.kind == CRASH_POINTS) disk_crash_at(s->point);
     if (it.o.kind == IO_ERRORS) disk_break_at(s->point, s->way->fault, s->way->for_good);
     if (it.o.kind == NO_MEMORY) it.memory->fail_at(s->point, s->way->for_good);
+    if (it.o.kind == IO_ERRORS && s->way->again) looks_for_power(w, NULL);
     if (s->way->for_good) world_plan(w, w->now_ms + LOOK_MS, looks, 0, 0, 0);
 }
 
@@ -312,7 +332,7 @@ static int usage(const char *why)
             "usage: till sim --crash-points|--io-errors [--flow PATTERN] [--journal wal|delete] [--way NAME]\n"
             "                [--point N] [--seed N] [--seeds N] [--each N] [--jobs N] [--lazy-unlink] [--trace]\n"
             "  ways of --crash-points: kill lost-all lost-some torn twice\n"
-            "  ways of --io-errors:    eio eio-for-good full full-for-good sync\n"
+            "  ways of --io-errors:    eio eio-for-good full full-for-good sync sync-then-power\n"
             "  --seeds N draws each outcome N times, --each N takes every N-th point, --flow ? names the flows\n",
             why);
     return 2;
