@@ -167,8 +167,8 @@ static void check_told(struct world *w, const struct told *o, bool complete)
 }
 
 // The embedded broker's cancel receiver: what counts as consumed was received, or is a dead letter (a disk that is full
-// for long makes one), and in the end all is. How far it had come may lag behind that: written down only when everything
-// of its turn is.
+// for long makes one), and in the end all is. How far it had come may lag behind that: written down only when
+// everything of its turn is.
 static void check_consumed(struct world *w, uint64_t consumed_key, bool final)
 {
     for (unsigned i = 0; i < n_all && !w->failed; i++) {

@@ -84,8 +84,8 @@ static struct {
 
 // --- One run
 
-#define LOOK_MS       30000
-#define MEND_AFTER_MS 20000
+#define LOOK_MS        30000
+#define MEND_AFTER_MS  20000
 #define POWER_LOOK_MS  1000
 #define POWER_AFTER_MS 4000
 
@@ -133,7 +133,8 @@ static void arm(const struct strike *s, struct fall *fall)
     disk_draw_from(s->seed * 1000003 + s->point);
     if (it.memory) it.memory->fail_at(UINT64_MAX, false);
     if (!s->way) return;
-    if (it.o.kind != CRASH_POINTS) w->node->disk_is_broken = w->node->may_give_up = true; // it may end, and lose nothing
+    if (it.o.kind != CRASH_POINTS)
+        w->node->disk_is_broken = w->node->may_give_up = true; // it may end, and lose nothing
     fall->end = s->way->end;
     struct stream r = stream_of(s->seed * 1000003 + s->point, 5);
     if (s->way->again) fall->again_ops = 1 + random_below(&r, 24);
@@ -182,9 +183,9 @@ static void report(const struct strike *s, const char *check, const char *detail
             "flow %s, journal %s, %s at %llu, seed %llu: %s is violated: %s\n"
             "  again: till sim %s --flow %s --journal %s --way %s --point %llu --seed %llu --trace%s\n",
             s->flow->name, JOURNAL_NAMES[s->journal], s->way->name, (unsigned long long)s->point,
-            (unsigned long long)s->seed, check, detail,
-            KIND_WORDS[it.o.kind], s->flow->name, JOURNAL_NAMES[s->journal], s->way->name,
-            (unsigned long long)s->point, (unsigned long long)s->seed, it.o.is_lazy ? " --lazy-unlink" : "");
+            (unsigned long long)s->seed, check, detail, KIND_WORDS[it.o.kind], s->flow->name, JOURNAL_NAMES[s->journal],
+            s->way->name, (unsigned long long)s->point, (unsigned long long)s->seed,
+            it.o.is_lazy ? " --lazy-unlink" : "");
 }
 
 // --- All of them
@@ -406,7 +407,8 @@ int crash_main(int argc, char **argv, const struct failing_memory *memory)
 {
     const char *bad = options_read(&it.o, argc, argv);
     if (bad) return usage(bad);
-    if (it.o.kind == NO_MEMORY && !memory) return usage("this program has no allocator that fails: build/sim/test_sim_memory");
+    if (it.o.kind == NO_MEMORY && !memory)
+        return usage("this program has no allocator that fails: build/sim/test_sim_memory");
     if (it.o.flow && strcmp(it.o.flow, "?") == 0) {
         for (unsigned i = 0; i < N_FLOWS; i++)
             printf("%s\n", FLOWS[i].name);

@@ -47,11 +47,11 @@ unsigned disk_revive(enum disk_end end);
 void disk_fail(enum disk_fault fault);
 bool disk_fault_hit(void); // whether that happened since disk_fail()
 // The same at a chosen call of the product: the at-th of those that read or change something, counted by disk_calls()
-// while product_runs. DISK_FULL and DISK_SYNC_EIO strike at the first such call from there on that they can strike. `for_good`: until disk_mend(), over
-// any number of ends of the process.
+// while product_runs. DISK_FULL and DISK_SYNC_EIO strike at the first such call from there on that they can strike.
+// `for_good`: until disk_mend(), over any number of ends of the process.
 void disk_break_at(uint64_t at, enum disk_fault fault, bool for_good);
 void disk_mend(void);
-bool disk_broke(void);      // whether it has struck
+bool disk_broke(void);     // whether it has struck
 uint64_t disk_calls(void); // so many since disk_wipe()
 void disk_lies(bool lies); // every sync does nothing and says it did: for testing the harness
 // What is drawn from now on (what a power loss leaves) is drawn from another stream.

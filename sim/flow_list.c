@@ -2,11 +2,18 @@
 // The scripts. Milliseconds after the start, what is done, by whom, how much, how.
 #include "flows.h"
 
-#define S         1000 // a second
-#define M         (60 * S)
-#define H         (60 * M)
-#define FIVE_LEFT {0, SKU, 0, 5, 0}
-#define BOTH_LEFT {0, SKU, 0, 5, 0}, {0, SKU, 1, 3, 0}
+#define S 1000 // a second
+#define M (60 * S)
+#define H (60 * M)
+#define FIVE_LEFT                                                                                                      \
+    {                                                                                                                  \
+        0, SKU, 0, 5, 0                                                                                                \
+    }
+#define BOTH_LEFT                                                                                                      \
+    {0, SKU, 0, 5, 0},                                                                                                 \
+    {                                                                                                                  \
+        0, SKU, 1, 3, 0                                                                                                \
+    }
 
 const struct flow FLOWS[] = {
     // --- A shop
@@ -17,11 +24,8 @@ const struct flow FLOWS[] = {
      .deeds = {FIVE_LEFT, {1 * S, PLACE, 0, 300, 0}, {4 * S, BUY, 0, 0, 0}}},
     {.name = "stock-changes",
      .ends = "",
-     .deeds = {BOTH_LEFT,
-               {100, STOCK, 0, 4, 0},
-               {200, STOCK, 0, -3, 0},
-               {200, STOCK, 1, 2, BARE},
-               {900, STOCK, 0, -1, 0}}},
+     .deeds =
+         {BOTH_LEFT, {100, STOCK, 0, 4, 0}, {200, STOCK, 0, -3, 0}, {200, STOCK, 1, 2, BARE}, {900, STOCK, 0, -1, 0}}},
     {.name = "sold-out",
      .ends = "PP",
      .deeds = {{0, SKU, 0, 2, 0},
@@ -81,9 +85,7 @@ const struct flow FLOWS[] = {
      .deeds = {FIVE_LEFT, {1 * S, PLACE, 0, 300, ANY_CHANNEL}, {3 * S, OPEN, 0, 0, 0}, {6 * S, BUY, 0, 0, 0}}},
 
     // --- Cancelled
-    {.name = "cancelled",
-     .ends = "C",
-     .deeds = {FIVE_LEFT, {1 * S, PLACE, 0, 300, 0}, {5 * S, CANCEL, 0, 0, 0}}},
+    {.name = "cancelled", .ends = "C", .deeds = {FIVE_LEFT, {1 * S, PLACE, 0, 300, 0}, {5 * S, CANCEL, 0, 0, 0}}},
     {.name = "cancelled-scanned",
      .ends = "C",
      .deeds = {FIVE_LEFT, {1 * S, PLACE, 0, 300, 0}, {3 * S, SCAN, 0, 0, 0}, {5 * S, CANCEL, 0, 0, 0}}},
@@ -150,10 +152,7 @@ const struct flow FLOWS[] = {
      .ends = "Pd",
      .code_life_ms = 5 * M,
      .lag_ms = 10 * S,
-     .deeds = {FIVE_LEFT,
-               {1 * S, PLACE, 0, 900, 0},
-               {5 * M + 6 * S, BUY, 0, 1, 0},
-               {5 * M + 6 * S, BUY, 0, 0, 0}}},
+     .deeds = {FIVE_LEFT, {1 * S, PLACE, 0, 900, 0}, {5 * M + 6 * S, BUY, 0, 1, 0}, {5 * M + 6 * S, BUY, 0, 0, 0}}},
     {.name = "code-renewed",
      .ends = "P",
      .code_life_ms = 5 * M,

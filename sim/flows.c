@@ -358,8 +358,7 @@ static void saw(struct world *w, struct seen_order *o, int type)
                 : type == EVENT_PAYMENT_DUPLICATE ? 'd'
                 : type == EVENT_PAYMENT_MISMATCH  ? 'm'
                                                   : 0;
-    if (mark && o->client < CLIENTS && !strchr(play.marks[o->client], mark))
-        strncat(play.marks[o->client], &mark, 1);
+    if (mark && o->client < CLIENTS && !strchr(play.marks[o->client], mark)) strncat(play.marks[o->client], &mark, 1);
 }
 
 static const struct cast CAST = {.code_is_out = code_is_out, .saw = saw, .replied = replied};

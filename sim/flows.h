@@ -74,8 +74,8 @@ extern const unsigned N_FLOWS;
 void flow_begin(struct world *w, const struct flow *f);
 // Runs it to its end, and on until nothing is owed; then everything is judged.
 void flow_live(struct world *w);
-// How it ended: a letter for each client's order, P paid, C cancelled, O open, followed by l, d, m for late money, money
-// that came twice, money of another amount.
+// How it ended: a letter for each client's order, P paid, C cancelled, O open, followed by l, d, m for late money,
+// money that came twice, money of another amount.
 void flow_ending(const struct world *w, char out[64]);
 void flows_free(void);
 

@@ -182,7 +182,8 @@ static void node_starts(struct world *w, struct happening *h)
     char why[200] = "";
     (void)h;
     bool planned = n->dies_in_recovery && (n->fall || !w->healing);
-    if (planned) disk_crash_at(disk_ops() + (n->fall ? n->fall->again_ops : (uint64_t)random_skewed(&w->breaks, 1, 30)));
+    if (planned)
+        disk_crash_at(disk_ops() + (n->fall ? n->fall->again_ops : (uint64_t)random_skewed(&w->breaks, 1, 30)));
     n->dies_in_recovery = false;
     n->recovering = true;
     product_runs++;

@@ -41,7 +41,7 @@ void node_answer(struct node *n, const struct answer *a);
 void node_news(struct node *n, const struct broker_news *news);
 // When it wants a turn, in the world's time; INT64_MAX: it sleeps until something arrives.
 int64_t node_next_ms(const struct node *n);
-void node_run(struct world *w); // its turns, when it is time
+void node_run(struct world *w);    // its turns, when it is time
 void node_tidies(struct world *w); // its store's housekeeping, which it does between turns anyway. It must be up
 // How far its clock, as the engine takes it, is ahead of the world's.
 int64_t node_ahead_ms(const struct node *n);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flows (flows.h) once more with an allocator that fails: `build/sim/test_sim_memory --no-memory`, options as those of
-// `till sim --crash-points`. The linker leads malloc, calloc and realloc of everything in this program here, and SQLite
-// is told to ask here too; only what the product asks for, while it is on the stack, is counted and can fail.
+// The flows (flows.h) once more with an allocator that fails: `build/sim/test_sim_memory --no-memory`, options as those
+// of `till sim --crash-points`. The linker leads malloc, calloc and realloc of everything in this program here, and
+// SQLite is told to ask here too; only what the product asks for, while it is on the stack, is counted and can fail.
 #include "crash.h"
 #include "fault_vfs.h"
 #include <sqlite3.h>

@@ -18,8 +18,9 @@ struct params params_of(struct sqlite_store *s, enum statement id)
 
 bool statement_row(struct sqlite_store *s, struct params *p)
 {
-    // After an error nothing more is done: SQLite may have rolled back and left the transaction (it does after SQLITE_IOERR,
-    // FULL and NOMEM), and the next statement would then commit by itself, a part of a turn without the rest.
+    // After an error nothing more is done: SQLite may have rolled back and left the transaction (it does after
+    // SQLITE_IOERR, FULL and NOMEM), and the next statement would then commit by itself, a part of a turn without the
+    // rest.
     if (s->rc != SQLITE_OK) return false;
     int rc = sqlite3_step(p->st);
     if (rc == SQLITE_ROW) return true;
@@ -416,13 +417,14 @@ static int keep_wal_pages(void *store, sqlite3 *db, const char *schema, int page
     return SQLITE_OK;
 }
 
+// The answer comes before the change of the file's header is committed: only the end of the statement says that it was.
 static bool journal_is_wal(sqlite3 *db)
 {
     sqlite3_stmt *st = NULL;
     bool ok = sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &st, NULL) == SQLITE_OK &&
-              sqlite3_step(st) == SQLITE_ROW && sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
-    sqlite3_finalize(st);
-    return ok;
+              sqlite3_step(st) == SQLITE_ROW && sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0 &&
+              sqlite3_step(st) == SQLITE_DONE;
+    return sqlite3_finalize(st) == SQLITE_OK && ok;
 }
 
 static bool quick_check(sqlite3 *db, char why[200])
@@ -438,9 +440,9 @@ static bool quick_check(sqlite3 *db, char why[200])
 }
 
 // After an fsync that failed the system goes on showing pages of the log that it will never write: it takes them for
-// clean, and the next fsync says that all is well. Written again they are dirty, and that fsync means it. It comes before
-// anything is copied home, or a power loss could leave an older log beside a newer database, and the next start would put
-// old pages over new ones.
+// clean, and the next fsync says that all is well. Written again they are dirty, and that fsync means it. It comes
+// before anything is copied home, or a power loss could leave an older log beside a newer database, and the next start
+// would put old pages over new ones.
 static bool log_write_again(sqlite3 *db)
 {
     static uint8_t bytes[65536];
