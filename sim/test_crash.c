@@ -54,7 +54,7 @@ static void assert_survives(const char *words)
 static void every_place_of_a_flow_survives_a_power_loss(void **state)
 {
     (void)state;
-    assert_survives("--crash-points --flow new-store --journal wal");
+    assert_survives("--crash-points --flow new-store --journal wal --each 2");
 }
 
 // A read that failed while a turn was applied took the transaction back; what was written after it stayed.
@@ -68,7 +68,7 @@ static void a_failed_read_leaves_no_part_of_a_turn(void **state)
 static void a_failed_sync_and_a_power_loss_later_lose_nothing(void **state)
 {
     (void)state;
-    assert_survives("--io-errors --flow killed-often --way sync-then-power --each 3 --jobs 1");
+    assert_survives("--io-errors --flow killed-often --way sync-then-power --each 9 --jobs 1");
 }
 
 // A new store took the change to a log for done, and it was not.
@@ -82,7 +82,7 @@ static void an_unlink_that_is_not_durable_is_caught_with_its_replay(void **state
 {
     (void)state;
     int status;
-    char *text = say("--crash-points --flow paid --journal delete --lazy-unlink --way lost-all --jobs 1", &status);
+    char *text = say("--crash-points --flow paid --journal delete --lazy-unlink --way lost-all --each 4 --jobs 1", &status);
     assert_int_equal(status, 1);
     char *again = strstr(text, "again: till sim ");
     assert_non_null(strstr(text, " is violated: "));
