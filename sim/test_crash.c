@@ -82,7 +82,8 @@ static void an_unlink_that_is_not_durable_is_caught_with_its_replay(void **state
 {
     (void)state;
     int status;
-    char *text = say("--crash-points --flow paid --journal delete --lazy-unlink --way lost-all --each 4 --jobs 1", &status);
+    char *text =
+        say("--crash-points --flow paid --journal delete --lazy-unlink --way lost-all --each 4 --jobs 1", &status);
     assert_int_equal(status, 1);
     char *again = strstr(text, "again: till sim ");
     assert_non_null(strstr(text, " is violated: "));

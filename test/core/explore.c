@@ -8,9 +8,10 @@
 // Two states are one when they differ in nothing but instants and in counters beyond what the machine tells
 // apart.
 //
-// What has been met is remembered by 64 bits of hash alone: two states that share one would be taken for one, which among
-// ten million happens once in three hundred thousand explorations. A node's rows are kept until all that follows from it
-// has been met. So a state costs some twenty bytes, and the depth (how far counters are told apart) is a matter of time.
+// What has been met is remembered by 64 bits of hash alone: two states that share one would be taken for one, which
+// among ten million happens once in three hundred thousand explorations. A node's rows are kept until all that follows
+// from it has been met. So a state costs some twenty bytes, and the depth (how far counters are told apart) is a matter
+// of time.
 #include "order_laws.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ struct node {
     struct stock stock; // of the only unit there is
     int64_t now_ms;
 };
-struct way { // stays when the rows are gone
+struct way {       // stays when the rows are gone
     unsigned from; // the node it was reached from
     const char *how;
 };
