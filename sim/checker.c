@@ -178,13 +178,16 @@ static void judge_release(struct world *w, const struct seen_order *o)
 void checker_sees_create(struct world *w, uint64_t order_key, uint64_t payment_key)
 {
     const struct seen_order *o = seen_find(w, order_key);
+    unsigned runs = product_runs;
     if (w->failed) return;
+    product_runs = 0; // it is on the stack, and what is read here is not its own
     if (o && o->state >= O_CLOSING)
         world_violated(w, "closed_orders_open_nothing", "a code for %s is asked for, and its order takes no money",
                        name_of(w, 'P', payment_key));
     sqlite3_bind_int64(w->checker->st[Q_LIVING], 1, (sqlite3_int64)order_key);
     int64_t n = next_row(w, Q_LIVING) ? number(w, Q_LIVING, 0) : 0;
     sqlite3_reset(w->checker->st[Q_LIVING]);
+    product_runs = runs;
     if (n > 1)
         world_violated(w, "one_living_attempt", "a code for %s is asked for, and %lld attempts of its order live",
                        name_of(w, 'P', payment_key), (long long)n);

@@ -18,6 +18,7 @@
 #include "broker_model.h"
 #include "checker.h"
 #include "clients.h"
+#include "crash.h"
 #include "fault_vfs.h"
 #include "node.h"
 #include "provider_model.h"
@@ -230,6 +231,7 @@ static int seeds_run(struct world *w, const struct options *o)
 
 int sim_main(int argc, char **argv)
 {
+    if (crash_is_asked_for(argc, argv)) return crash_main(argc, argv, NULL);
     struct options o;
     const char *bad = options_read(&o, argc, argv);
     if (bad) return usage(bad);

@@ -671,6 +671,21 @@ static void an_order_nobody_knows_is_404(void **state)
     reply_free(r);
 }
 
+static void an_operators_word_is_decided_and_answered(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = order_awaiting(w);
+    struct request *r = order_request(REQUEST_RESOLVE, key);
+    r->resolve.payment_key = world_order(w, 0)->bundle.payment[0].key;
+    world_post(w, r);
+    world_turn(w, 1);
+    assert_ptr_equal(r, w->last_reply);
+    assert_int_equal(409, w->last_status);
+    assert_string_equal("nothing_to_resolve", w->last_code);
+    assert_true(engine_is_idle(w->engine));
+    free(r);
+}
+
 static void a_notice_of_a_number_never_given_is_kept_then_acknowledged(void **state)
 {
     struct world *w = *state;
@@ -742,6 +757,7 @@ int main(void)
         T(a_flood_of_deadlines_leaves_room_for_requests),
         T(a_clock_that_steps_back_unexpires_nothing),
         T(an_order_nobody_knows_is_404),
+        T(an_operators_word_is_decided_and_answered),
         T(a_notice_of_a_number_never_given_is_kept_then_acknowledged),
         T(stock_is_adjusted_only_within_its_limits),
     };
