@@ -351,23 +351,14 @@ static void gather(struct engine *e)
 
 // --- Load
 
-// An operator's word names its order beside the attempt.
-static bool claimed_before(const struct item *it, uint64_t order_key)
-{
-    return it->kind == ITEM_REQUEST && request_claim(it->request) == order_key;
-}
-
-// Of answers and notifications only the attempt was known; now its order is.
+// Of answers, notifications and operators' words only the attempt was known; now its order is.
 static void put_off_late_seconds(struct engine *e)
 {
     for (unsigned i = 0; i < e->n_items; i++) {
         struct item *it = &e->items[i];
-        for (unsigned w = 0; w < it->n_wants; w++) {
-            const struct want *want = &it->wants[w];
-            if (want->kind != WANT_PAYMENT || !want->found) continue;
-            uint64_t order_key = want->bundle->order.key;
-            it->again = !claimed_before(it, order_key) && !item_claim(e, order_key);
-        }
+        for (unsigned w = 0; w < it->n_wants; w++)
+            if (it->wants[w].kind == WANT_PAYMENT && it->wants[w].found)
+                it->again = !item_claim(e, it->wants[w].bundle->order.key);
     }
 }
 
