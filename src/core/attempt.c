@@ -8,13 +8,14 @@
 #include "core/inside.h"
 #include <assert.h>
 
-// What the machine must know of a provider. One row per channel.
-static const struct {
+// What the machine must know of a provider. A channel's row in CHANNELS (order.h) fills it.
+struct channel_traits {
     bool scan_makes_trade;  // a trade that waits means that a buyer stands before the cashier
     int64_t address_max_ms; // how long the address of a PRODUCT_WAP is good; 0: as long as its trade
-} CHANNEL[] = {
-    [CHANNEL_ALIPAY] = {true, 0}, [CHANNEL_WECHATPAY] = {false, 4 * 60 * 1000}, // five minutes, less one for the buyer
 };
+#define X_TRAITS(constant, text, ...) [constant] = {__VA_ARGS__},
+static const struct channel_traits CHANNEL[] = {CHANNELS(X_TRAITS)};
+#undef X_TRAITS
 
 bool waiting_means_scanned(enum channel_id channel)
 {

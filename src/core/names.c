@@ -2,7 +2,7 @@
 // The texts of the stored numbers, from the lists in order.h. A number that is not of the list reads "?".
 #include "core/order.h"
 
-#define X_CASE(constant, text)                                                                                         \
+#define X_CASE(constant, text, ...)                                                                                    \
     case constant:                                                                                                     \
         return text;
 #define NAME_FUNCTION(function, type, LIST)                                                                            \

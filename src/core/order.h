@@ -28,10 +28,11 @@
     X(REASON_BUYER, "buyer")                                                                                           \
     X(REASON_MERCHANT, "merchant")                                                                                     \
     X(REASON_CHANNEL, "channel")
+// Behind a channel's text: what the machine must know of the provider, as struct channel_traits (attempt.c) has it.
 #define CHANNELS(X)                                                                                                    \
     X(CHANNEL_ANY, "any")                                                                                              \
-    X(CHANNEL_ALIPAY, "alipay")                                                                                        \
-    X(CHANNEL_WECHATPAY, "wechatpay")
+    X(CHANNEL_ALIPAY, "alipay", .scan_makes_trade = true)                                                              \
+    X(CHANNEL_WECHATPAY, "wechatpay", .address_max_ms = 4 * 60 * 1000) // five minutes, less one for the buyer
 // What a provider is asked for: where the buyer meets it decides.
 #define PRODUCTS(X)                                                                                                    \
     X(PRODUCT_QR, "qr")       /* a code that a wallet scans: precreate, native */                                      \
@@ -120,7 +121,7 @@
     X(TRACE_WEBHOOK, "webhook")                                                                                        \
     X(TRACE_OPERATOR, "operator")
 
-#define X_ENUM(constant, text) constant,
+#define X_ENUM(constant, ...) constant,
 enum order_state { ORDER_STATE_0, ORDER_STATES(X_ENUM) };
 enum cancel_reason { CANCEL_REASONS(X_ENUM) };
 enum channel_id { CHANNELS(X_ENUM) };
@@ -136,6 +137,8 @@ enum outcome { OUTCOME_0, OUTCOMES(X_ENUM) };
 enum fact { FACTS(X_ENUM) };
 enum trace_kind { TRACE_KIND_0, TRACE_KINDS(X_ENUM) };
 #undef X_ENUM
+#define X_PLUS_ONE(...) +1
+#define N_CHANNELS      (0 CHANNELS(X_PLUS_ONE)) // CHANNEL_ANY counts
 
 const char *order_state_name(enum order_state v);
 const char *cancel_reason_name(enum cancel_reason v);

@@ -3,8 +3,7 @@
 #include "base/log.h"
 #include "broker/embedded.h"
 #include "broker/rocketmq.h"
-#include "channel/alipay.h"
-#include "channel/wechatpay.h"
+#include "channel/caller.h"
 #include "sandbox/sandbox.h"
 #include "shell/shell.h"
 #include "store/sqlite.h"
@@ -186,8 +185,7 @@ static bool open_test_clock(struct service *s)
     (void)snprintf(path, sizeof path, "%s-clock", store);
     s->shell.test_clock = test_clock_new(&s->shell, path, why);
     if (!s->shell.test_clock) return fail(s, "%s", why);
-    if (config_has_alipay(s->config)) test_clock_follow(s->shell.test_clock, s->config->alipay.gateway);
-    if (config_has_wechatpay(s->config)) test_clock_follow(s->shell.test_clock, s->config->wechatpay.base_url);
+    channels_follow_clock(&s->shell, s->config);
     return true;
 }
 
@@ -281,49 +279,6 @@ static void post_answer(void *ctx, const struct answer *a)
     engine_post_answer(s->shell.engine, a);
 }
 
-static bool open_alipay(struct service *s, const struct answer_sink *sink)
-{
-    char why[200], notify_url[320];
-    if (!config_has_alipay(s->config)) return true;
-    (void)snprintf(notify_url, sizeof notify_url, "%s/notify/alipay", s->shell.public_url);
-    struct alipay_options ao = {
-        .gateway = s->config->alipay.gateway,
-        .app_id = s->config->alipay.app_id,
-        .private_key_file = s->config->alipay.private_key_file,
-        .alipay_public_key_file = s->config->alipay.alipay_public_key_file,
-        .app_cert_file = s->config->alipay.app_cert_file,
-        .alipay_cert_file = s->config->alipay.alipay_cert_file,
-        .root_cert_file = s->config->alipay.root_cert_file,
-        .seller_id = s->config->alipay.seller_id,
-        .notify_url = notify_url,
-    };
-    struct answer_sink copy = *sink;
-    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->shell.caller, &copy, s->shell.secret, why);
-    return s->shell.channels[CHANNEL_ALIPAY] || fail(s, "%s", why);
-}
-
-static bool open_wechatpay(struct service *s, const struct answer_sink *sink)
-{
-    char why[200], notify_url[320];
-    if (!config_has_wechatpay(s->config)) return true;
-    (void)snprintf(notify_url, sizeof notify_url, "%s/notify/wechatpay", s->shell.public_url);
-    struct wechatpay_options wo = {
-        .base_url = s->config->wechatpay.base_url,
-        .mchid = s->config->wechatpay.mchid,
-        .appid = s->config->wechatpay.appid,
-        .serial = s->config->wechatpay.serial,
-        .private_key_file = s->config->wechatpay.private_key_file,
-        .platform_key_file = s->config->wechatpay.platform_key_file,
-        .platform_key_id = s->config->wechatpay.platform_key_id,
-        .apiv3_key_file = s->config->wechatpay.apiv3_key_file,
-        .oauth_url = s->config->wechatpay.oauth_url,
-        .app_secret_file = s->config->wechatpay.app_secret_file,
-        .notify_url = notify_url,
-    };
-    s->shell.channels[CHANNEL_WECHATPAY] = wechatpay_open(&wo, s->shell.caller, sink, s->shell.secret, why);
-    return s->shell.channels[CHANNEL_WECHATPAY] || fail(s, "%s", why);
-}
-
 static bool open_channels(struct service *s)
 {
     s->shell.alipay_product = s->config->alipay.any_product == ANY_WAP ? PRODUCT_WAP : PRODUCT_QR;
@@ -333,7 +288,7 @@ static bool open_channels(struct service *s)
     struct answer_sink sink = {post_answer, s};
     s->shell.caller = caller_open(&co, why);
     if (!s->shell.caller) return fail(s, "%s", why);
-    return open_alipay(s, &sink) && open_wechatpay(s, &sink);
+    return channels_open(&s->shell, s->config, &sink, why) || fail(s, "%s", why);
 }
 
 static void post_news(void *ctx, const struct broker_news *n)

@@ -12,6 +12,7 @@
 #include "shell/auth.h"
 
 struct caller;
+struct config;
 struct sandbox;
 struct sweep;
 struct test_clock;
@@ -144,6 +145,11 @@ void read_cart(struct worker *w, struct http_exchange *x, struct str cart);
 void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_metrics(struct worker *w, struct http_exchange *x);
 void read_ready(struct worker *w, struct http_exchange *x);
+
+// --- channels.c: which channels there are, and how each is opened
+// Opens those that are configured, into s->channels. False with a reason that names the option.
+bool channels_open(struct shell *s, const struct config *c, const struct answer_sink *sink, char why[200]);
+void channels_follow_clock(struct shell *s, const struct config *c); // the test clock, of a sandbox among the gateways
 
 // --- providers.c: how the providers are, and how hard they are asked
 void providers_describe(struct shell *s, struct buf *out); // a JSON object, one member for each lane
