@@ -31,7 +31,7 @@
 // Behind a channel's text: what the machine must know of the provider, as struct channel_traits (attempt.c) has it.
 #define CHANNELS(X)                                                                                                    \
     X(CHANNEL_ANY, "any")                                                                                              \
-    X(CHANNEL_ALIPAY, "alipay", .scan_makes_trade = true)                                                              \
+    X(CHANNEL_ALIPAY, "alipay", .scan_makes_trade = true, .has_cancel = true)                                          \
     X(CHANNEL_WECHATPAY, "wechatpay", .address_max_ms = 4 * 60 * 1000) // five minutes, less one for the buyer
 // What a provider is asked for: where the buyer meets it decides.
 #define PRODUCTS(X)                                                                                                    \

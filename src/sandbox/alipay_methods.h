@@ -9,7 +9,8 @@
 // One call while it is being answered. Who it came through has checked who sent it.
 struct call {
     struct sandbox *sandbox;
-    json_t *biz;           // its content, read; the opener frees it
+    json_t *biz; // its content, read; the opener frees it
+    const struct http_exchange *x;
     struct str notify_url; // empty: nobody is told
     int64_t now_ms;
     bool is_bare;    // success is told by the HTTP status: no code and msg in the response object
@@ -25,6 +26,10 @@ void alipay_method_run(struct call *c, struct str method, const struct gateway_f
 bool alipay_wap_order(struct call *c, struct code *code);
 bool alipay_code_is_wap(const struct code *code);
 
+// alipay_bill.c
+void alipay_bill_query(struct call *c, const char *bill_type, const char *bill_date);
+
+void alipay_success(struct call *c); // the object is open; the caller adds members and closes it
 void alipay_refuse(struct call *c, const char *code, const char *msg, const char *sub_code, const char *sub_msg);
 void alipay_refuse_missing(struct call *c, const char *sub_code, const char *sub_msg);  // 40001
 void alipay_refuse_invalid(struct call *c, const char *sub_code, const char *sub_msg);  // 40002

@@ -2,11 +2,15 @@
 // Which channels there are, and how each is opened from its configuration: the one place of the shell that knows them
 // all. A further channel is a row of CHANNELS (core/order.h), a row of DOORS below, and its keys in config_keys.c;
 // docs/adding-a-channel.md walks through one.
+#include "shell/channels.h"
 #include "channel/alipay.h"
 #include "channel/wechatpay.h"
-#include "shell/config.h"
+#include "sandbox/sandbox.h"
 #include "shell/shell.h"
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 // What every channel is opened with, beside its own options.
 struct opening {
@@ -16,11 +20,40 @@ struct opening {
     const uint8_t *secret;
 };
 
-// --- Each channel's options
+// What a sandbox's directory says of a channel's keys.
+struct defaults {
+    struct config *config;
+    const struct sandbox_identity *id;
+    const char *base_url, *keys_dir;
+    char *why;
+    bool ok;
+};
+
+static void set(struct defaults *d, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void set(struct defaults *d, const char *key, const char *fmt, ...)
+{
+    char value[PATH_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(value, sizeof value, fmt, ap);
+    va_end(ap);
+    d->ok = d->ok && config_set_default(d->config, key, value, d->why);
+}
+
+// --- Alipay
 
 static const char *alipay_gateway(const struct config *c)
 {
     return c->alipay.gateway;
+}
+
+static void default_alipay(struct defaults *d)
+{
+    set(d, "alipay.gateway", "%s/gateway.do", d->base_url);
+    set(d, "alipay.app_id", "%s", d->id->app_id);
+    set(d, "alipay.seller_id", "%s", d->id->seller_id);
+    set(d, "alipay.private_key_file", "%s/app_private_key.pem", d->keys_dir);
+    set(d, "alipay.alipay_public_key_file", "%s/alipay_public_key.pem", d->keys_dir);
 }
 
 static struct channel *open_alipay(const struct config *c, const struct opening *o, char why[200])
@@ -40,9 +73,34 @@ static struct channel *open_alipay(const struct config *c, const struct opening 
     return alipay_open(&options, o->caller, &sink, o->secret, why);
 }
 
+// --- WeChat Pay
+
 static const char *wechatpay_gateway(const struct config *c)
 {
     return c->wechatpay.base_url;
+}
+
+// Payment inside WeChat only where the key directory has the application's secret.
+static void default_oauth(struct defaults *d)
+{
+    char secret[PATH_MAX + 16];
+    (void)snprintf(secret, sizeof secret, "%s/app_secret", d->keys_dir);
+    if (access(secret, R_OK) != 0) return;
+    set(d, "wechatpay.oauth_url", "%s", d->base_url);
+    set(d, "wechatpay.app_secret_file", "%s", secret);
+}
+
+static void default_wechatpay(struct defaults *d)
+{
+    set(d, "wechatpay.base_url", "%s", d->base_url);
+    set(d, "wechatpay.mchid", "%s", d->id->mchid);
+    set(d, "wechatpay.appid", "%s", d->id->appid);
+    set(d, "wechatpay.serial", "%s", d->id->merchant_serial);
+    set(d, "wechatpay.private_key_file", "%s/merchant_private_key.pem", d->keys_dir);
+    set(d, "wechatpay.apiv3_key_file", "%s/apiv3_key", d->keys_dir);
+    set(d, "wechatpay.platform_key_file", "%s/platform_public_key.pem", d->keys_dir);
+    set(d, "wechatpay.platform_key_id", "%s", d->id->platform_key_id);
+    default_oauth(d);
 }
 
 static struct channel *open_wechatpay(const struct config *c, const struct opening *o, char why[200])
@@ -70,28 +128,40 @@ static const struct door {
     bool (*is_configured)(const struct config *c);
     const char *(*gateway)(const struct config *c);                                          // where its calls go
     struct channel *(*open)(const struct config *c, const struct opening *o, char why[200]); // NULL: why
+    void (*set_defaults)(struct defaults *d);
 } DOORS[] = {
-    {CHANNEL_ALIPAY, config_has_alipay, alipay_gateway, open_alipay},
-    {CHANNEL_WECHATPAY, config_has_wechatpay, wechatpay_gateway, open_wechatpay},
+    {CHANNEL_ALIPAY, config_has_alipay, alipay_gateway, open_alipay, default_alipay},
+    {CHANNEL_WECHATPAY, config_has_wechatpay, wechatpay_gateway, open_wechatpay, default_wechatpay},
 };
 #define N_DOORS (sizeof DOORS / sizeof DOORS[0])
 _Static_assert(N_DOORS == N_CHANNELS - 1, "every channel but \"any\" has its door");
 
-bool channels_open(struct shell *s, const struct config *c, const struct answer_sink *sink, char why[200])
+bool channels_open(const struct config *c, struct caller *caller, const struct answer_sink *sink,
+                   const char *public_url, const uint8_t secret[ID_SECRET_SIZE], struct channel *channels[N_CHANNELS],
+                   char why[CONFIG_WHY_SIZE])
 {
     char notify_url[320];
-    struct opening o = {notify_url, s->caller, sink, s->secret};
+    struct opening o = {notify_url, caller, sink, secret};
     for (const struct door *d = DOORS; d < DOORS + N_DOORS; d++) {
         if (!d->is_configured(c)) continue;
-        (void)snprintf(notify_url, sizeof notify_url, "%s/notify/%s", s->public_url, channel_name(d->id));
-        s->channels[d->id] = d->open(c, &o, why);
-        if (!s->channels[d->id]) return false;
+        (void)snprintf(notify_url, sizeof notify_url, "%s/notify/%s", public_url, channel_name(d->id));
+        channels[d->id] = d->open(c, &o, why);
+        if (!channels[d->id]) return false;
     }
     return true;
 }
 
-void channels_follow_clock(struct shell *s, const struct config *c)
+bool channels_default_sandbox(struct config *c, const struct sandbox_identity *id, const char *base_url,
+                              const char *keys_dir, char why[CONFIG_WHY_SIZE])
+{
+    struct defaults defaults = {c, id, base_url, keys_dir, why, true};
+    for (const struct door *d = DOORS; d < DOORS + N_DOORS; d++)
+        d->set_defaults(&defaults);
+    return defaults.ok;
+}
+
+void channels_follow_clock(const struct config *c, struct test_clock *clock)
 {
     for (const struct door *d = DOORS; d < DOORS + N_DOORS; d++)
-        if (d->is_configured(c)) test_clock_follow(s->test_clock, d->gateway(c));
+        if (d->is_configured(c)) test_clock_follow(clock, d->gateway(c));
 }

@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "broker/embedded.h"
 #include "broker/rocketmq.h"
-#include "channel/caller.h"
 #include "sandbox/sandbox.h"
+#include "shell/channels.h"
 #include "shell/shell.h"
 #include "store/sqlite.h"
 #include <errno.h>
@@ -111,38 +111,6 @@ static bool default_key(struct service *s, const char *key, const char *fmt, ...
     return config_set_default(s->config, key, value, s->why);
 }
 
-static bool default_alipay(struct service *s, const char *keys)
-{
-    const struct sandbox_identity *id = sandbox_identity(s->sandbox);
-    return default_key(s, "alipay.gateway", "http://127.0.0.1:%u/gateway.do", sandbox_port(s->sandbox)) &&
-           default_key(s, "alipay.app_id", "%s", id->app_id) &&
-           default_key(s, "alipay.seller_id", "%s", id->seller_id) &&
-           default_key(s, "alipay.private_key_file", "%s/app_private_key.pem", keys) &&
-           default_key(s, "alipay.alipay_public_key_file", "%s/alipay_public_key.pem", keys);
-}
-
-// Payment inside WeChat only where the key directory has the application's secret.
-static bool default_oauth(struct service *s, const char *keys)
-{
-    char secret[PATH_MAX + 16];
-    (void)snprintf(secret, sizeof secret, "%s/app_secret", keys);
-    if (access(secret, R_OK) != 0) return true;
-    return default_key(s, "wechatpay.oauth_url", "http://127.0.0.1:%u", sandbox_port(s->sandbox)) &&
-           default_key(s, "wechatpay.app_secret_file", "%s", secret);
-}
-
-static bool default_wechatpay(struct service *s, const char *keys)
-{
-    const struct sandbox_identity *id = sandbox_identity(s->sandbox);
-    return default_key(s, "wechatpay.base_url", "http://127.0.0.1:%u", sandbox_port(s->sandbox)) &&
-           default_key(s, "wechatpay.mchid", "%s", id->mchid) && default_key(s, "wechatpay.appid", "%s", id->appid) &&
-           default_key(s, "wechatpay.serial", "%s", id->merchant_serial) &&
-           default_key(s, "wechatpay.private_key_file", "%s/merchant_private_key.pem", keys) &&
-           default_key(s, "wechatpay.apiv3_key_file", "%s/apiv3_key", keys) &&
-           default_key(s, "wechatpay.platform_key_file", "%s/platform_public_key.pem", keys) &&
-           default_key(s, "wechatpay.platform_key_id", "%s", id->platform_key_id) && default_oauth(s, keys);
-}
-
 static bool open_sandbox(struct service *s)
 {
     char keys[PATH_MAX], data[PATH_MAX], why[200];
@@ -158,7 +126,9 @@ static bool open_sandbox(struct service *s)
                                 .pages_below = s->config->server.public_url};
     s->sandbox = sandbox_open(&o, why);
     if (!s->sandbox) return fail(s, "sandbox: %s", why);
-    return default_alipay(s, keys) && default_wechatpay(s, keys);
+    char base_url[48];
+    (void)snprintf(base_url, sizeof base_url, "http://127.0.0.1:%u", sandbox_port(s->sandbox));
+    return channels_default_sandbox(s->config, sandbox_identity(s->sandbox), base_url, keys, s->why);
 }
 
 static bool open_dev(struct service *s)
@@ -185,7 +155,7 @@ static bool open_test_clock(struct service *s)
     (void)snprintf(path, sizeof path, "%s-clock", store);
     s->shell.test_clock = test_clock_new(&s->shell, path, why);
     if (!s->shell.test_clock) return fail(s, "%s", why);
-    channels_follow_clock(&s->shell, s->config);
+    channels_follow_clock(s->config, s->shell.test_clock);
     return true;
 }
 
@@ -288,7 +258,8 @@ static bool open_channels(struct service *s)
     struct answer_sink sink = {post_answer, s};
     s->shell.caller = caller_open(&co, why);
     if (!s->shell.caller) return fail(s, "%s", why);
-    return channels_open(&s->shell, s->config, &sink, why) || fail(s, "%s", why);
+    return channels_open(s->config, s->shell.caller, &sink, s->shell.public_url, s->shell.secret, s->shell.channels,
+                         s->why);
 }
 
 static void post_news(void *ctx, const struct broker_news *n)

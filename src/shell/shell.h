@@ -6,13 +6,13 @@
 #ifndef TILL_SHELL_SHELL_H
 #define TILL_SHELL_SHELL_H
 
+#include "base/json_in.h"
 #include "engine/engine.h"
 #include "http/http.h"
 #include "port/clock.h"
 #include "shell/auth.h"
 
 struct caller;
-struct config;
 struct sandbox;
 struct sweep;
 struct test_clock;
@@ -117,6 +117,8 @@ bool parse_pay(struct worker *w, struct http_exchange *x, struct api_request *q)
 bool parse_open(struct http_exchange *x, enum channel_id *channel);
 bool parse_resolve(struct http_exchange *x, struct api_request *q);
 bool parse_empty(struct http_exchange *x);
+bool parse_cases_body(struct worker *w, struct http_exchange *x, struct api_request *q);
+bool parse_case_close(struct http_exchange *x, struct api_request *q);
 bool parse_sku_put(struct http_exchange *x, struct str sku, struct api_request *q);
 bool parse_stock_add(struct http_exchange *x, struct str sku, struct api_request *q);
 bool parse_cart_put(struct http_exchange *x, struct str cart, struct str sku, struct api_request *q);
@@ -146,17 +148,19 @@ void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_metrics(struct worker *w, struct http_exchange *x);
 void read_ready(struct worker *w, struct http_exchange *x);
 
-// --- channels.c: which channels there are, and how each is opened
-// Opens those that are configured, into s->channels. False with a reason that names the option.
-bool channels_open(struct shell *s, const struct config *c, const struct answer_sink *sink, char why[200]);
-void channels_follow_clock(struct shell *s, const struct config *c); // the test clock, of a sandbox among the gateways
-
 // --- providers.c: how the providers are, and how hard they are asked
 void providers_describe(struct shell *s, struct buf *out); // a JSON object, one member for each lane
 void providers_metrics(struct shell *s, struct buf *out);
 
 // --- messages.c
 void read_messages(struct worker *w, struct http_exchange *x);
+
+// --- cases.c
+void read_cases(struct worker *w, struct http_exchange *x);
+void read_case(struct worker *w, struct http_exchange *x, uint64_t key);
+// Of the body's JSON, into request.cases; false with `fault` filled.
+bool parse_cases(struct worker *w, const json_t *root, struct json_fault *fault, struct api_request *q);
+void cases_reply(struct api_request *q);
 
 // --- sweep.c
 struct sweep *sweep_new(struct shell *s, const char *cron, struct reader *reader, char why[200]); // reader: borrowed
@@ -183,6 +187,7 @@ void test_clock_follow(struct test_clock *t, const char *gateway);
 void test_clock_stop(struct test_clock *t); // a move that is under way ends unsettled, soon; NULL allowed
 void test_clock_free(struct test_clock *t);
 int64_t test_clock_offset_read(const char *path); // 0 when there is no such file
+int64_t test_clock_offset_of_store(const char *store);
 void test_clock_get(struct worker *w, struct http_exchange *x);
 void test_clock_post(struct worker *w, struct http_exchange *x);
 bool test_clock_closed(struct test_clock *t, struct http_exchange *x);
