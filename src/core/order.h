@@ -28,14 +28,16 @@
     X(REASON_BUYER, "buyer")                                                                                           \
     X(REASON_MERCHANT, "merchant")                                                                                     \
     X(REASON_CHANNEL, "channel")
-// Behind a channel's text: what the machine must know of the provider, as struct channel_traits (attempt.c) has it.
+// Behind a channel's text: its traits, as struct channel_traits has them.
 #define CHANNELS(X)                                                                                                    \
     X(CHANNEL_ANY, "any")                                                                                              \
-    X(CHANNEL_ALIPAY, "alipay", .scan_makes_trade = true, .has_cancel = true)                                          \
-    X(CHANNEL_WECHATPAY, "wechatpay", .address_max_ms = 4 * 60 * 1000) // five minutes, less one for the buyer
+    X(CHANNEL_ALIPAY, "alipay", .scan_makes_trade = true, .has_cancel = true, .has_cashier = true)                     \
+    X(CHANNEL_WECHATPAY, "wechatpay", .has_cashier = true, .address_max_ms = WECHATPAY_ADDRESS_MS)                     \
+    X(CHANNEL_FAKE, "fake", .shows_text = true) /* a bank for tests: docs/adding-a-channel.md */
+#define WECHATPAY_ADDRESS_MS (4 * 60 * 1000)    // five minutes, less one for the buyer
 // What a provider is asked for: where the buyer meets it decides.
 #define PRODUCTS(X)                                                                                                    \
-    X(PRODUCT_QR, "qr")       /* a code that a wallet scans: precreate, native */                                      \
+    X(PRODUCT_QR, "qr")       /* a code that is shown: scanned, or read (shows_text): precreate, native */             \
     X(PRODUCT_WAP, "wap")     /* an address for a phone's browser: alipay.trade.wap.pay, h5 */                         \
     X(PRODUCT_JSAPI, "jsapi") /* a page inside the wallet pays: the code is a prepay_id */
 #define PAYMENT_STATES(X)                                                                                              \
@@ -139,6 +141,17 @@ enum trace_kind { TRACE_KIND_0, TRACE_KINDS(X_ENUM) };
 #undef X_ENUM
 #define X_PLUS_ONE(...) +1
 #define N_CHANNELS      (0 CHANNELS(X_PLUS_ONE)) // CHANNEL_ANY counts
+
+// What must be known of a provider, beside its name: a row without traits is one whose code is scanned, whose trade is
+// there from the start, and whom a phone is not sent to.
+struct channel_traits {
+    bool scan_makes_trade;  // a trade that waits means that a buyer stands before the cashier
+    bool has_cancel;        // ends a trade whatever has become of it, and gives its money back
+    bool has_cashier;       // takes a phone that opens the payment page (PRODUCT_WAP, PRODUCT_JSAPI)
+    bool shows_text;        // its code is text for the buyer to read, no QR
+    int64_t address_max_ms; // how long the address of a PRODUCT_WAP is good; 0: as long as its trade
+};
+const struct channel_traits *channel_traits(enum channel_id v);
 
 const char *order_state_name(enum order_state v);
 const char *cancel_reason_name(enum cancel_reason v);

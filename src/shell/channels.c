@@ -4,6 +4,7 @@
 // docs/adding-a-channel.md walks through one.
 #include "shell/channels.h"
 #include "channel/alipay.h"
+#include "channel/fake.h"
 #include "channel/wechatpay.h"
 #include "sandbox/sandbox.h"
 #include "shell/shell.h"
@@ -38,6 +39,14 @@ static void set(struct defaults *d, const char *key, const char *fmt, ...)
     (void)vsnprintf(value, sizeof value, fmt, ap);
     va_end(ap);
     d->ok = d->ok && config_set_default(d->config, key, value, d->why);
+}
+
+// A key directory that an earlier version made may lack what came later.
+static bool has_file(const struct defaults *d, const char *name)
+{
+    char path[PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/%s", d->keys_dir, name);
+    return access(path, R_OK) == 0;
 }
 
 // --- Alipay
@@ -80,16 +89,6 @@ static const char *wechatpay_gateway(const struct config *c)
     return c->wechatpay.base_url;
 }
 
-// Payment inside WeChat only where the key directory has the application's secret.
-static void default_oauth(struct defaults *d)
-{
-    char secret[PATH_MAX + 16];
-    (void)snprintf(secret, sizeof secret, "%s/app_secret", d->keys_dir);
-    if (access(secret, R_OK) != 0) return;
-    set(d, "wechatpay.oauth_url", "%s", d->base_url);
-    set(d, "wechatpay.app_secret_file", "%s", secret);
-}
-
 static void default_wechatpay(struct defaults *d)
 {
     set(d, "wechatpay.base_url", "%s", d->base_url);
@@ -100,7 +99,9 @@ static void default_wechatpay(struct defaults *d)
     set(d, "wechatpay.apiv3_key_file", "%s/apiv3_key", d->keys_dir);
     set(d, "wechatpay.platform_key_file", "%s/platform_public_key.pem", d->keys_dir);
     set(d, "wechatpay.platform_key_id", "%s", d->id->platform_key_id);
-    default_oauth(d);
+    if (!has_file(d, "app_secret")) return;
+    set(d, "wechatpay.oauth_url", "%s", d->base_url); // payment inside WeChat
+    set(d, "wechatpay.app_secret_file", "%s/app_secret", d->keys_dir);
 }
 
 static struct channel *open_wechatpay(const struct config *c, const struct opening *o, char why[200])
@@ -121,6 +122,31 @@ static struct channel *open_wechatpay(const struct config *c, const struct openi
     return wechatpay_open(&options, o->caller, o->sink, o->secret, why);
 }
 
+// --- The bank for tests
+
+static const char *fake_gateway(const struct config *c)
+{
+    return c->fake.base_url;
+}
+
+static void default_fake(struct defaults *d)
+{
+    if (!has_file(d, "fake_secret")) return;
+    set(d, "fake.base_url", "%s/fake", d->base_url);
+    set(d, "fake.secret_file", "%s/fake_secret", d->keys_dir);
+}
+
+static struct channel *open_fake(const struct config *c, const struct opening *o, char why[200])
+{
+    struct fake_options options = {
+        .base_url = c->fake.base_url,
+        .secret_file = c->fake.secret_file,
+        .account = c->fake.account,
+        .notify_url = o->notify_url,
+    };
+    return fake_open(&options, o->caller, o->sink, o->secret, why);
+}
+
 // --- The table
 
 static const struct door {
@@ -132,6 +158,7 @@ static const struct door {
 } DOORS[] = {
     {CHANNEL_ALIPAY, config_has_alipay, alipay_gateway, open_alipay, default_alipay},
     {CHANNEL_WECHATPAY, config_has_wechatpay, wechatpay_gateway, open_wechatpay, default_wechatpay},
+    {CHANNEL_FAKE, config_has_fake, fake_gateway, open_fake, default_fake},
 };
 #define N_DOORS (sizeof DOORS / sizeof DOORS[0])
 _Static_assert(N_DOORS == N_CHANNELS - 1, "every channel but \"any\" has its door");
@@ -158,6 +185,13 @@ bool channels_default_sandbox(struct config *c, const struct sandbox_identity *i
     for (const struct door *d = DOORS; d < DOORS + N_DOORS; d++)
         d->set_defaults(&defaults);
     return defaults.ok;
+}
+
+bool channel_is_configured(const struct config *c, enum channel_id id)
+{
+    for (const struct door *d = DOORS; d < DOORS + N_DOORS; d++)
+        if (d->id == id) return d->is_configured(c);
+    return false;
 }
 
 void channels_follow_clock(const struct config *c, struct test_clock *clock)

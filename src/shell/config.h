@@ -58,6 +58,9 @@ struct config {
         const char *private_key_file, *platform_key_file, *platform_key_id, *apiv3_key_file;
     } wechatpay;
     struct {
+        const char *base_url, *secret_file, *account;
+    } fake;
+    struct {
         bool allow_private;
     } webhook;
     struct {
@@ -93,6 +96,7 @@ bool config_check(const struct config *c, char why[CONFIG_WHY_SIZE]);
 
 bool config_has_alipay(const struct config *c);
 bool config_has_wechatpay(const struct config *c);
+bool config_has_fake(const struct config *c);
 bool config_has_loopback_listen(const struct config *c); // false: refuse to start without an API key
 // The base of addresses others are told, without a slash at the end; `port` is the one really bound.
 void config_public_url(const struct config *c, unsigned port, struct buf *out);

@@ -548,7 +548,8 @@ static void stored_numbers_stay(void **state)
     assert_int_equal(POLICY_FORWARD, 3);
     assert_int_equal(REASON_CHANNEL, 4);
     assert_int_equal(CHANNEL_WECHATPAY, 2);
-    assert_int_equal(N_CHANNELS, 3);
+    assert_int_equal(CHANNEL_FAKE, 3);
+    assert_int_equal(N_CHANNELS, 4);
 }
 
 int main(void)
