@@ -381,21 +381,6 @@ bool config_check(const struct config *c, char why[CONFIG_WHY_SIZE])
     return needs_are_met(needs, COUNT(needs), why) && check_alipay(c, why);
 }
 
-bool config_has_alipay(const struct config *c)
-{
-    return *c->alipay.gateway != 0;
-}
-
-bool config_has_wechatpay(const struct config *c)
-{
-    return *c->wechatpay.base_url != 0;
-}
-
-bool config_has_fake(const struct config *c)
-{
-    return *c->fake.base_url != 0;
-}
-
 bool config_has_loopback_listen(const struct config *c)
 {
     struct str host;
