@@ -76,10 +76,13 @@ static void copy_visible(struct str s, char *out, size_t size)
     out[n] = 0;
 }
 
-static void take_trade_no(const json_t *node, struct answer *a)
+// The bank's own number of what came. Whole and as it is, or not at all: refunds are asked for under it.
+static bool take_trade_no(const json_t *node, struct answer *a)
 {
     struct str no = field(node, "trade_no");
-    if (no.n < sizeof a->provider_trade_no) copy_visible(no, a->provider_trade_no, sizeof a->provider_trade_no);
+    if (no.n == 0 || no.n >= sizeof a->provider_trade_no) return false;
+    copy_visible(no, a->provider_trade_no, sizeof a->provider_trade_no);
+    return str_eq(no, str_of(a->provider_trade_no));
 }
 
 // --- What is asked
@@ -114,6 +117,7 @@ static void body_write(const struct fake *f, const struct call *call, struct buf
     if (call->method == CALL_CREATE || is_about_refund(call)) json_ki64(json, "amount", call->amount_fen);
     if (call->method == CALL_CREATE) json_ki64(json, "expires_ms", call->expires_ms);
     if (call->method == CALL_CREATE) json_kz(json, "notify_url", f->notify_url);
+    if (is_about_refund(call)) json_kz(json, "trade_no", call->provider_trade_no);
     if (is_about_refund(call)) json_kz(json, "refund_number", refund_number);
     json_close(json, '}');
 }
@@ -145,6 +149,7 @@ static void say_unknown(struct answer *a, const char *reason)
 {
     say(a, OUTCOME_UNKNOWN, FACT_NONE);
     a->captured_fen = 0;
+    a->provider_trade_no[0] = 0;
     (void)snprintf(a->detail, sizeof a->detail, "%s", reason);
 }
 
@@ -219,11 +224,11 @@ static void judge_node(const struct fake *f, const struct call *call, const json
     if (!answers_call(f, call, node)) return say_unknown(a, "the answer to another question");
     if (!w) return say_unknown(a, "strange result");
     if (w->fact == FACT_PAID && !amount_of(node, "received", &a->captured_fen)) return say_unknown(a, "bad amount");
+    if (w->fact == FACT_PAID && !take_trade_no(node, a)) return say_unknown(a, "bad trade_no");
     if ((w->fact == FACT_REFUND_DONE || w->fact == FACT_REFUND_ACCEPTED) && !is_refund_of(call, node))
         return say_unknown(a, "another amount");
     if (w->fact == FACT_CODE && !instruction_write(f, call, text)) return say_unknown(a, "out of memory");
     if (w->fact == FACT_CODE) a->code = buf_view(text);
-    take_trade_no(node, a);
     copy_visible(reason.n ? reason : result, a->detail, sizeof a->detail);
     say(a, w->outcome, w->fact);
 }
@@ -275,7 +280,7 @@ static enum notice_verdict read_notice(const struct fake *f, const json_t *node,
     copy_visible(number, out->number, sizeof out->number);
     if (!id_parse(f->secret, "", number, &a->payment_key))
         return verdict(out, NOTICE_STRANGE, "number is none of ours");
-    take_trade_no(node, a);
+    if (!take_trade_no(node, a)) return verdict(out, NOTICE_MALFORMED, "bad trade_no");
     a->channel = CHANNEL_FAKE;
     say(a, OUTCOME_DONE, FACT_PAID);
     return NOTICE_GOOD;

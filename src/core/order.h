@@ -408,14 +408,15 @@ struct call {
     enum call_method method;
     enum product product;
     uint64_t order_key, payment_key;
-    uint64_t refund_key; // CALL_REFUND, CALL_REFUND_QUERY: the row
-    uint64_t number_key; // the same two: the key whose text is the refund number
-    int64_t amount_fen;  // of the trade, or of the refund
-    int64_t total_fen;   // of the trade; in refunds, what it captured
-    int64_t expires_ms;  // CALL_CREATE
-    struct str payer;    // CALL_CREATE; borrowed from the bundle
-    bool on_demand;      // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
-    bool is_retry;       // asked before in vain: what may wait when the provider is in trouble
+    uint64_t refund_key;                      // CALL_REFUND, CALL_REFUND_QUERY: the row
+    uint64_t number_key;                      // the same two: the key whose text is the refund number
+    int64_t amount_fen;                       // of the trade, or of the refund
+    int64_t total_fen;                        // of the trade; in refunds, what it captured
+    int64_t expires_ms;                       // CALL_CREATE
+    struct str payer;                         // CALL_CREATE; borrowed from the bundle
+    char provider_trade_no[PROVIDER_NO_SIZE]; // of the capture; "" while there is none
+    bool on_demand; // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
+    bool is_retry;  // asked before in vain: what may wait when the provider is in trouble
 };
 
 enum refusal {

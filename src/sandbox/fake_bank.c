@@ -18,7 +18,8 @@
 struct question {
     struct sandbox *sandbox;
     int64_t now_ms;
-    char number[NUMBER_MAX + 1], account[ACCOUNT_MAX + 1], refund_number[NUMBER_MAX + 1], notify_url[URL_MAX + 1];
+    char number[NUMBER_MAX + 1], account[ACCOUNT_MAX + 1], notify_url[URL_MAX + 1];
+    char refund_number[NUMBER_MAX + 1], trade_no[NUMBER_MAX + 1];
     int64_t amount_fen, expires_ms; // 0: not said
     struct buf *out;
 };
@@ -59,12 +60,13 @@ static void text_read(const struct json_in *in, const char *name, char *out, siz
 static bool question_read(struct question *q, const json_t *root, struct json_fault *fault)
 {
     struct json_in in = {.object = root, .at = "", .fault = fault};
-    static const char *const names[] = {"number",        "account",    "amount", "expires_ms",
-                                        "refund_number", "notify_url", NULL};
+    static const char *const names[] = {"number",        "account",  "amount",     "expires_ms",
+                                        "refund_number", "trade_no", "notify_url", NULL};
     (void)json_in_only(&in, names);
     text_read(&in, "number", q->number, sizeof q->number);
     text_read(&in, "account", q->account, sizeof q->account);
     text_read(&in, "refund_number", q->refund_number, sizeof q->refund_number);
+    text_read(&in, "trade_no", q->trade_no, sizeof q->trade_no);
     text_read(&in, "notify_url", q->notify_url, sizeof q->notify_url);
     (void)json_in_int(&in, "amount", false, 1, TOTAL_MAX_FEN, &q->amount_fen);
     (void)json_in_int(&in, "expires_ms", false, 1, INT64_MAX, &q->expires_ms);
@@ -163,7 +165,7 @@ static void close_trade(struct question *q)
     say_trade(q, &t);
 }
 
-// The same number with the same amount is the same refund.
+// Of what the bank's own number names; the same refund number with the same amount is the same refund.
 static void refund(struct question *q)
 {
     struct trade t;
@@ -171,6 +173,7 @@ static void refund(struct question *q)
     struct ledger *l = q->sandbox->ledger;
     if (!q->refund_number[0] || !q->amount_fen) return refuse(q, "terms");
     if (!trade_find(q, &t) || !t.paid_ms) return refuse(q, "nothing_received");
+    if (strcmp(t.trade_no, q->trade_no) != 0) return refuse(q, "other_trade");
     if (ledger_refund_by_number(l, SANDBOX_FAKE, q->refund_number, &r)) {
         if (r.trade_id != t.id || r.amount_fen != q->amount_fen) return refuse(q, "other_terms");
         return say_refund(q, &r);

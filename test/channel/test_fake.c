@@ -34,7 +34,8 @@ static struct call call_of(enum call_method method)
                          .number_key = NUMBER_KEY,
                          .amount_fen = of_refund ? 500 : 1234,
                          .total_fen = 1234,
-                         .expires_ms = 1795399500000};
+                         .expires_ms = 1795399500000,
+                         .provider_trade_no = "62001"};
 }
 
 // --- What is asked
@@ -51,11 +52,11 @@ static void every_method_is_asked_and_signed(void **state)
         {CALL_QUERY, "query", "{\"number\":\"" PAYMENT_NO "\",\"account\":\"" ACCOUNT "\"}"},
         {CALL_CLOSE, "close", "{\"number\":\"" PAYMENT_NO "\",\"account\":\"" ACCOUNT "\"}"},
         {CALL_REFUND, "refund",
-         "{\"number\":\"" PAYMENT_NO "\",\"account\":\"" ACCOUNT "\",\"amount\":500,\"refund_number\":\"" NUMBER_NO
-         "\"}"},
+         "{\"number\":\"" PAYMENT_NO "\",\"account\":\"" ACCOUNT
+         "\",\"amount\":500,\"trade_no\":\"62001\",\"refund_number\":\"" NUMBER_NO "\"}"},
         {CALL_REFUND_QUERY, "refund_query",
-         "{\"number\":\"" PAYMENT_NO "\",\"account\":\"" ACCOUNT "\",\"amount\":500,\"refund_number\":\"" NUMBER_NO
-         "\"}"},
+         "{\"number\":\"" PAYMENT_NO "\",\"account\":\"" ACCOUNT
+         "\",\"amount\":500,\"trade_no\":\"62001\",\"refund_number\":\"" NUMBER_NO "\"}"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -136,6 +137,8 @@ static void check(const struct row *r, struct answer a)
 #define BACK(method, result, more) SAID(method, result, ",\"refund_number\":\"" NUMBER_NO "\"" more)
 #define CAME                       ",\"received\":1234,\"trade_no\":\"62001\""
 
+#define DIGITS_65 "01234567890123456789012345678901234567890123456789012345678901234"
+
 static const struct row ROWS[] = {
     {CALL_CREATE, 200, SAID("create", "expected", ""), D, FACT_CODE, 0, "expected"},
     {CALL_CREATE, 200, SAID("create", "refused", ",\"why\":\"other_terms\""), R, FACT_NONE, 0, "other_terms"},
@@ -146,7 +149,14 @@ static const struct row ROWS[] = {
 
     {CALL_QUERY, 200, SAID("query", "expected", ""), D, FACT_WAITING, 0, "expected"},
     {CALL_QUERY, 200, SAID("query", "received", CAME), D, FACT_PAID, 1234, "received"},
-    {CALL_QUERY, 200, SAID("query", "received", ",\"received\":1"), D, FACT_PAID, 1, "received"},
+    {CALL_QUERY, 200, SAID("query", "received", ",\"received\":1,\"trade_no\":\"x\""), D, FACT_PAID, 1, "received"},
+    {CALL_QUERY, 200, SAID("query", "received", ",\"received\":1"), U, FACT_NONE, 0, "bad trade_no"},
+    {CALL_QUERY, 200, SAID("query", "received", ",\"received\":1,\"trade_no\":\"\""), U, FACT_NONE, 0, "bad trade_no"},
+    {CALL_QUERY, 200, SAID("query", "received", ",\"received\":1,\"trade_no\":1"), U, FACT_NONE, 0, "bad trade_no"},
+    {CALL_QUERY, 200, SAID("query", "received", ",\"received\":1,\"trade_no\":\"a b\""), U, FACT_NONE, 0,
+     "bad trade_no"},
+    {CALL_QUERY, 200, SAID("query", "received", ",\"received\":1,\"trade_no\":\"" DIGITS_65 "\""), U, FACT_NONE, 0,
+     "bad trade_no"},
     {CALL_QUERY, 200, SAID("query", "received", ""), U, FACT_NONE, 0, "bad amount"},
     {CALL_QUERY, 200, SAID("query", "received", ",\"received\":0"), U, FACT_NONE, 0, "bad amount"},
     {CALL_QUERY, 200, SAID("query", "received", ",\"received\":-1"), U, FACT_NONE, 0, "bad amount"},
@@ -231,14 +241,13 @@ static void the_code_is_what_the_buyer_reads(void **state)
     assert_true(a.code.n <= CHANNEL_CODE_MAX);
 }
 
-static void their_number_is_kept_and_made_safe(void **state)
+static void their_number_is_kept_where_money_came(void **state)
 {
-    static const struct row plain = {CALL_QUERY, 200, SAID("query", "received", CAME), D, FACT_PAID, 1234, ""};
-    static const struct row wild = {
-        CALL_QUERY, 200, SAID("query", "received", ",\"received\":1,\"trade_no\":\"a\\n<\""), D, FACT_PAID, 1, ""};
+    static const struct row paid = {CALL_QUERY, 200, SAID("query", "received", CAME), D, FACT_PAID, 1234, ""};
+    static const struct row not_paid = {CALL_QUERY, 200, SAID("query", "received", ",\"trade_no\":\"1\""), U, 0, 0, ""};
     (void)state;
-    assert_string_equal(judge(&plain, "answer").provider_trade_no, "62001");
-    assert_string_equal(judge(&wild, "answer").provider_trade_no, "a?<");
+    assert_string_equal(judge(&paid, "answer").provider_trade_no, "62001");
+    assert_string_equal(judge(&not_paid, "answer").provider_trade_no, "");
 }
 
 // --- What a notification proves
@@ -285,6 +294,8 @@ static void a_notification_is_believed_for_what_it_is(void **state)
         {NOTICE(ACCOUNT, "", "received", "1234"), "notice", NOTICE_MALFORMED, "no number"},
         {NOTICE(ACCOUNT, PAYMENT_NO, "received", "0"), "notice", NOTICE_MALFORMED, "bad amount"},
         {NOTICE(ACCOUNT, PAYMENT_NO, "received", "\"1\""), "notice", NOTICE_MALFORMED, "bad amount"},
+        {"{\"event\":\"received\",\"account\":\"" ACCOUNT "\",\"number\":\"" PAYMENT_NO "\",\"amount\":1}", "notice",
+         NOTICE_MALFORMED, "bad trade_no"},
         {NOTICE(ACCOUNT, "0rpgv5gymwqv0kj329159139epk9d", "received", "1234"), "notice", NOTICE_STRANGE,
          "number is none of ours"},
     };
@@ -357,7 +368,7 @@ int main(void)
         cmocka_unit_test(every_answer_is_done_refused_or_unknown),
         cmocka_unit_test(what_is_not_signed_as_an_answer_proves_nothing),
         cmocka_unit_test(the_code_is_what_the_buyer_reads),
-        cmocka_unit_test(their_number_is_kept_and_made_safe),
+        cmocka_unit_test(their_number_is_kept_where_money_came),
         cmocka_unit_test(a_notification_is_believed_for_what_it_is),
         cmocka_unit_test(a_good_notification_says_who_paid_what),
         cmocka_unit_test(a_bank_elsewhere_or_half_a_configuration_is_refused),

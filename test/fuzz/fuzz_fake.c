@@ -33,6 +33,7 @@ static void judge_answer(enum call_method method, struct str body, bool is_signe
     require(a.outcome == OUTCOME_DONE || a.outcome == OUTCOME_REFUSED || a.outcome == OUTCOME_UNKNOWN);
     require(a.outcome != OUTCOME_UNKNOWN || a.fact == FACT_NONE);
     require((a.fact == FACT_PAID) == (a.captured_fen > 0) && a.captured_fen <= AMOUNT_MAX_FEN);
+    require((a.fact == FACT_PAID) == (a.provider_trade_no[0] != 0));
     require((a.fact == FACT_CODE) == (a.code.n > 0) && a.code.n <= CHANNEL_CODE_MAX);
     require(memchr(a.detail, 0, sizeof a.detail) && memchr(a.provider_trade_no, 0, sizeof a.provider_trade_no));
     buf_free(&text);
@@ -47,6 +48,7 @@ static void judge_notice(struct str body, bool is_signed)
     enum notice_verdict v = fake_channel_judge((struct channel *)&FAKE, &in, &n);
     require(is_signed || v == NOTICE_FORGED || v == NOTICE_MALFORMED);
     require((v == NOTICE_GOOD) == (n.answer.captured_fen > 0));
+    require((v == NOTICE_GOOD) == (n.answer.provider_trade_no[0] != 0));
     require(v == NOTICE_GOOD || n.answer.payment_key == 0);
     require(memchr(n.number, 0, sizeof n.number) && memchr(n.why, 0, sizeof n.why));
 }
