@@ -193,7 +193,7 @@ static void an_unknown_key_is_named_with_its_neighbours(void **state)
                    allowed);
     assert_refused(expected, NULL, "--config", path);
     assert_refused("unknown key \"orders.pay\" with value \"5m\" (flag): allowed are the sections server, store, "
-                   "broker, order, checkback, sweep, alipay, wechatpay, webhook, log",
+                   "broker, order, checkback, sweep, alipay, wechatpay, fake, webhook, log",
                    NULL, "--orders.pay", "5m");
 }
 
