@@ -8,19 +8,9 @@
 #include "core/inside.h"
 #include <assert.h>
 
-// What the machine must know of a provider. One row per channel.
-static const struct {
-    bool scan_makes_trade;  // a trade that waits means that a buyer stands before the cashier
-    bool has_cancel;        // ends a trade whatever has become of it, and gives its money back
-    int64_t address_max_ms; // how long the address of a PRODUCT_WAP is good; 0: as long as its trade
-} CHANNEL[] = {
-    [CHANNEL_ALIPAY] = {true, true, 0}, [CHANNEL_WECHATPAY] = {false, false, 4 * 60 * 1000}, // five minutes, less one
-                                                                                             // for the buyer
-};
-
 bool waiting_means_scanned(enum channel_id channel)
 {
-    return CHANNEL[channel].scan_makes_trade;
+    return channel_traits(channel)->scan_makes_trade;
 }
 
 // --- Owing and asking
@@ -177,7 +167,7 @@ static void payment_not_found(struct run *r, struct payment *p, const struct ans
 // (meant for just that; before its death a cancel that races a payment would send the buyer's money back).
 static void payment_close_trade(struct run *r, struct payment *p)
 {
-    bool stubborn = CHANNEL[p->channel].has_cancel && p->tries >= 6 && r->now_ms >= dead_ms(r, p);
+    bool stubborn = channel_traits(p->channel)->has_cancel && p->tries >= 6 && r->now_ms >= dead_ms(r, p);
     payment_ask(r, p, stubborn ? CALL_CANCEL : CALL_CLOSE);
 }
 
@@ -231,7 +221,7 @@ static bool payment_serves(const struct run *r, const struct payment *p)
         return false;
     if (p->product == PRODUCT_JSAPI) return str_eq(p->payer, e->pay.payer);
     if (p->product == PRODUCT_QR) return true;
-    int64_t max_ms = CHANNEL[p->channel].address_max_ms;
+    int64_t max_ms = channel_traits(p->channel)->address_max_ms;
     return max_ms == 0 || r->now_ms - p->created_ms < max_ms;
 }
 

@@ -124,6 +124,7 @@ struct call *step_call(struct run *r, const struct payment *p, enum call_method 
         .total_fen = p->amount_fen,
         .expires_ms = p->expires_ms,
     };
+    memcpy(c->provider_trade_no, p->provider_trade_no, PROVIDER_NO_SIZE);
     return c;
 }
 

@@ -28,13 +28,16 @@
     X(REASON_BUYER, "buyer")                                                                                           \
     X(REASON_MERCHANT, "merchant")                                                                                     \
     X(REASON_CHANNEL, "channel")
+// Behind a channel's text: its traits, as struct channel_traits has them.
 #define CHANNELS(X)                                                                                                    \
     X(CHANNEL_ANY, "any")                                                                                              \
-    X(CHANNEL_ALIPAY, "alipay")                                                                                        \
-    X(CHANNEL_WECHATPAY, "wechatpay")
+    X(CHANNEL_ALIPAY, "alipay", .scan_makes_trade = true, .has_cancel = true, .has_cashier = true)                     \
+    X(CHANNEL_WECHATPAY, "wechatpay", .has_cashier = true, .address_max_ms = WECHATPAY_ADDRESS_MS)                     \
+    X(CHANNEL_FAKE, "fake", .shows_text = true) /* a bank for tests: docs/adding-a-channel.md */
+#define WECHATPAY_ADDRESS_MS (4 * 60 * 1000)    // five minutes, less one for the buyer
 // What a provider is asked for: where the buyer meets it decides.
 #define PRODUCTS(X)                                                                                                    \
-    X(PRODUCT_QR, "qr")       /* a code that a wallet scans: precreate, native */                                      \
+    X(PRODUCT_QR, "qr")       /* a code that is shown: scanned, or read (shows_text): precreate, native */             \
     X(PRODUCT_WAP, "wap")     /* an address for a phone's browser: alipay.trade.wap.pay, h5 */                         \
     X(PRODUCT_JSAPI, "jsapi") /* a page inside the wallet pays: the code is a prepay_id */
 #define PAYMENT_STATES(X)                                                                                              \
@@ -122,7 +125,7 @@
     X(TRACE_WEBHOOK, "webhook")                                                                                        \
     X(TRACE_OPERATOR, "operator")
 
-#define X_ENUM(constant, text) constant,
+#define X_ENUM(constant, ...) constant,
 enum order_state { ORDER_STATE_0, ORDER_STATES(X_ENUM) };
 enum cancel_reason { CANCEL_REASONS(X_ENUM) };
 enum channel_id { CHANNELS(X_ENUM) };
@@ -138,6 +141,19 @@ enum outcome { OUTCOME_0, OUTCOMES(X_ENUM) };
 enum fact { FACTS(X_ENUM) };
 enum trace_kind { TRACE_KIND_0, TRACE_KINDS(X_ENUM) };
 #undef X_ENUM
+#define X_PLUS_ONE(...) +1
+#define N_CHANNELS      (0 CHANNELS(X_PLUS_ONE)) // CHANNEL_ANY counts
+
+// What must be known of a provider, beside its name: a row without traits is one whose code is scanned, whose trade is
+// there from the start, and whom a phone is not sent to.
+struct channel_traits {
+    bool scan_makes_trade;  // a trade that waits means that a buyer stands before the cashier
+    bool has_cancel;        // ends a trade whatever has become of it, and gives its money back
+    bool has_cashier;       // takes a phone that opens the payment page (PRODUCT_WAP, PRODUCT_JSAPI)
+    bool shows_text;        // its code is text for the buyer to read, no QR
+    int64_t address_max_ms; // how long the address of a PRODUCT_WAP is good; 0: as long as its trade
+};
+const struct channel_traits *channel_traits(enum channel_id v);
 
 const char *order_state_name(enum order_state v);
 const char *cancel_reason_name(enum cancel_reason v);
@@ -395,14 +411,15 @@ struct call {
     enum call_method method;
     enum product product;
     uint64_t order_key, payment_key;
-    uint64_t refund_key; // CALL_REFUND, CALL_REFUND_QUERY: the row
-    uint64_t number_key; // the same two: the key whose text is the refund number
-    int64_t amount_fen;  // of the trade, or of the refund
-    int64_t total_fen;   // of the trade; in refunds, what it captured
-    int64_t expires_ms;  // CALL_CREATE
-    struct str payer;    // CALL_CREATE; borrowed from the bundle
-    bool on_demand;      // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
-    bool is_retry;       // asked before in vain: what may wait when the provider is in trouble
+    uint64_t refund_key;                      // CALL_REFUND, CALL_REFUND_QUERY: the row
+    uint64_t number_key;                      // the same two: the key whose text is the refund number
+    int64_t amount_fen;                       // of the trade, or of the refund
+    int64_t total_fen;                        // of the trade; in refunds, what it captured
+    int64_t expires_ms;                       // CALL_CREATE
+    struct str payer;                         // CALL_CREATE; borrowed from the bundle
+    char provider_trade_no[PROVIDER_NO_SIZE]; // of the capture; "" while there is none
+    bool on_demand; // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
+    bool is_retry;  // asked before in vain: what may wait when the provider is in trouble
 };
 
 enum refusal {

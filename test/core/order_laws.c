@@ -312,6 +312,8 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
         if (c->amount_fen != (refunds ? f->amount_fen : p->amount_fen)) return "a call carries its amount";
         if (c->total_fen != (refunds ? p->captured_fen : p->amount_fen) || c->amount_fen > c->total_fen)
             return "a refund is of what was captured";
+        if (refunds && strcmp(c->provider_trade_no, p->provider_trade_no) != 0)
+            return "a refund names its capture as the provider does";
         if (refunds && c->number_key != (f->cause == CAUSE_MERCHANT || f->replaces_key ? f->key : p->key))
             return "a system refund is numbered by its capture, a merchant's and one that replaces another by itself";
         if (c->method == CALL_CREATE && c->expires_ms != p->expires_ms) return "the code's expiry is sent with it";
@@ -322,7 +324,8 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
             return "a check on demand only asks, and only about a code that is out";
         if (c->method == CALL_CANCEL && e->now_ms < p->expires_ms + rules->close_grace_ms)
             return "no cancel before the code is dead";
-        if (c->method == CALL_CANCEL && p->channel == CHANNEL_WECHATPAY) return "WeChat Pay has no cancel";
+        if (c->method == CALL_CANCEL && !channel_traits(p->channel)->has_cancel)
+            return "cancel is asked of those who have it";
         if (c->product != p->product || !str_eq(c->payer, p->payer)) return "a number is asked for with the same words";
         if (c->method == CALL_CREATE && p->state != PAYMENT_CREATING) return "codes are made only for who wants one";
         if ((c->method == CALL_CLOSE || c->method == CALL_CANCEL) && p->state != PAYMENT_CLOSING)

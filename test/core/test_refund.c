@@ -15,6 +15,7 @@ static void all_that_is_left_goes_back_when_no_amount_is_said(void **state)
     const struct call *c = call_of(&d, CALL_REFUND);
     assert_int_equal(c->amount_fen, PRICE_FEN);
     assert_int_equal(c->total_fen, PRICE_FEN);
+    assert_string_equal(c->provider_trade_no, "2026112322001"); // some refund by their own number only
     assert_true(c->number_key == d.out.refund_key); // a merchant may refund one capture many times: a number each
     desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
     TOLD(&d, EVENT_REFUND_SUCCEEDED);
