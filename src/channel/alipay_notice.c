@@ -168,21 +168,28 @@ static void copy_visible(struct str s, char *out, size_t size)
     out[n] = 0;
 }
 
+// What went back so far, all refunds together; -1: what stands there cannot be read.
+static int64_t refunded_so_far_fen(const struct form *f)
+{
+    struct str refund = field(f, "refund_fee");
+    int64_t refund_fen = 0;
+    return refund.n == 0 || yuan_to_fen(refund, &refund_fen) ? refund_fen : -1;
+}
+
 // Closed after a payment means that the money went back. When the notice itself does not show all of it gone,
 // it is left to a question: FACT_NONE decides nothing, and "closed, never paid" would be a lie.
 static enum fact closed_fact(const struct form *f, int64_t total_fen)
 {
-    struct str refund = field(f, "refund_fee");
-    int64_t refund_fen = 0;
-    bool readable = refund.n == 0 || yuan_to_fen(refund, &refund_fen);
-    if (readable && refund_fen == 0 && field(f, "gmt_payment").n == 0) return FACT_CLOSED;
-    return readable && refund_fen == total_fen ? FACT_PAID_AND_REFUNDED : FACT_NONE;
+    int64_t refund_fen = refunded_so_far_fen(f);
+    if (refund_fen == 0 && field(f, "gmt_payment").n == 0) return FACT_CLOSED;
+    return refund_fen == total_fen ? FACT_PAID_AND_REFUNDED : FACT_NONE;
 }
 
 static enum fact fact_of(const struct form *f, int64_t total_fen)
 {
     struct str status = field(f, "trade_status");
-    if (str_eq(status, STR("TRADE_SUCCESS")) || str_eq(status, STR("TRADE_FINISHED"))) return FACT_PAID;
+    if (str_eq(status, STR("TRADE_SUCCESS")) || str_eq(status, STR("TRADE_FINISHED")))
+        return refunded_so_far_fen(f) == 0 ? FACT_PAID : FACT_PAID_SOME_REFUNDED;
     if (str_eq(status, STR("TRADE_CLOSED"))) return closed_fact(f, total_fen);
     return FACT_WAITING;
 }
@@ -193,28 +200,46 @@ static enum notice_verdict verdict(struct notice *out, enum notice_verdict v, co
     return v;
 }
 
+static void read_trade_no(const struct form *f, struct answer *a)
+{
+    struct str trade_no = field(f, "trade_no");
+    if (trade_no.n < sizeof a->provider_trade_no)
+        copy_visible(trade_no, a->provider_trade_no, sizeof a->provider_trade_no);
+}
+
+// Nothing is concluded from it. Its case shows what money it is, as far as that can be read, because a person has to
+// find it over there.
+static enum notice_verdict strange(const struct form *f, struct notice *out)
+{
+    int64_t total_fen;
+    bool was_paid = str_eq(field(f, "trade_status"), STR("TRADE_SUCCESS")) || field(f, "gmt_payment").n > 0;
+    if (was_paid && yuan_to_fen(field(f, "total_amount"), &total_fen)) out->answer.captured_fen = total_fen;
+    read_trade_no(f, &out->answer);
+    return verdict(out, NOTICE_STRANGE, "out_trade_no is none of ours");
+}
+
 static enum notice_verdict read_fields(const struct alipay_app *app, const struct form *f, struct notice *out)
 {
     struct answer *a = &out->answer;
-    int64_t total_fen = 0;
+    int64_t total_fen;
     if (!field_is(f, "app_id", app->app_id)) return verdict(out, NOTICE_FOREIGN, "another app_id");
     if (app->seller_id[0] && !field_is(f, "seller_id", app->seller_id))
         return verdict(out, NOTICE_FOREIGN, "another seller_id");
-    struct str number = field(f, "out_trade_no"), trade_no = field(f, "trade_no");
+    struct str number = field(f, "out_trade_no");
     if (number.n == 0) return verdict(out, NOTICE_MALFORMED, "no out_trade_no");
     copy_visible(number, out->number, sizeof out->number);
-    bool is_ours = id_parse(app->secret, "", number, &a->payment_key);
-    if ((!yuan_to_fen(field(f, "total_amount"), &total_fen) || total_fen == 0) && is_ours)
+    if (!id_parse(app->secret, "", number, &a->payment_key)) return strange(f, out);
+    if (!yuan_to_fen(field(f, "total_amount"), &total_fen) || total_fen == 0)
         return verdict(out, NOTICE_MALFORMED, "bad total_amount");
     a->channel = CHANNEL_ALIPAY;
     a->outcome = OUTCOME_DONE;
     a->fact = fact_of(f, total_fen);
-    if (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED) a->captured_fen = total_fen;
-    if (trade_no.n < sizeof a->provider_trade_no)
-        copy_visible(trade_no, a->provider_trade_no, sizeof a->provider_trade_no);
+    bool was_paid = a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED || a->fact == FACT_PAID_SOME_REFUNDED;
+    if (was_paid) a->captured_fen = total_fen;
+    a->of_refund = refunded_so_far_fen(f) != 0;
+    read_trade_no(f, a);
     copy_visible(field(f, "trade_status"), a->detail, sizeof a->detail);
-    // The case of it shows what money it is: a person has to find it over there.
-    return is_ours ? NOTICE_GOOD : verdict(out, NOTICE_STRANGE, "out_trade_no is none of ours");
+    return NOTICE_GOOD;
 }
 
 enum notice_verdict alipay_notice(const struct alipay_app *app, struct str body, struct notice *out)

@@ -3,6 +3,7 @@
 // merchant, application, number, state, amount.
 #include "channel/wechatpay_wire.h"
 #include <stdio.h>
+#include <string.h>
 
 static enum notice_verdict verdict(struct notice *out, enum notice_verdict v, const char *why)
 {
@@ -16,19 +17,22 @@ static enum notice_verdict verdict(struct notice *out, enum notice_verdict v, co
 static enum notice_verdict read_payment(const json_t *node, struct notice *out)
 {
     struct answer *a = &out->answer;
-    bool was_paid =
-        wechatpay_field_is(node, "trade_state", "SUCCESS") || wechatpay_field_is(node, "trade_state", "REFUND");
-    if (!was_paid) return verdict(out, NOTICE_MALFORMED, "strange trade_state");
+    bool some_left = wechatpay_field_is(node, "trade_state", "REFUND");
+    if (!some_left && !wechatpay_field_is(node, "trade_state", "SUCCESS"))
+        return verdict(out, NOTICE_MALFORMED, "strange trade_state");
     if (!wechatpay_amount(node, "total", &a->captured_fen)) return verdict(out, NOTICE_MALFORMED, "bad amount");
-    a->fact = FACT_PAID;
+    a->fact = some_left ? FACT_PAID_SOME_REFUNDED : FACT_PAID;
     return NOTICE_GOOD;
 }
 
-// Whatever it says: the case of it shows what money it is, as far as that could be read. A person has to find it over
-// there.
+// Nothing is concluded from it. Its case shows what money it is, as far as that could be read, because a person has to
+// find it over there.
 static enum notice_verdict strange(struct notice *out)
 {
-    (void)snprintf(out->why, sizeof out->why, "out_trade_no is none of ours");
+    struct answer read = out->answer;
+    (void)verdict(out, NOTICE_STRANGE, "out_trade_no is none of ours");
+    out->answer.captured_fen = read.captured_fen;
+    memcpy(out->answer.provider_trade_no, read.provider_trade_no, sizeof read.provider_trade_no);
     return NOTICE_STRANGE;
 }
 
@@ -50,6 +54,7 @@ static enum notice_verdict read_trade(const struct wechatpay_app *app, struct st
     if (id.n < sizeof a->provider_trade_no)
         wechatpay_copy_visible(id, a->provider_trade_no, sizeof a->provider_trade_no);
     wechatpay_copy_visible(event_type, a->detail, sizeof a->detail);
+    a->of_refund = event_type.n > 7 && memcmp(event_type.p, "REFUND.", 7) == 0;
     enum notice_verdict v = is_payment ? read_payment(node, out) : NOTICE_GOOD;
     return is_ours ? v : strange(out);
 }

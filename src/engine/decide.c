@@ -82,12 +82,12 @@ uint64_t request_claim(const struct request *r)
     case REQUEST_CANCEL:
     case REQUEST_CHECK:
     case REQUEST_PAY:
-    case REQUEST_RESOLVE:
     case REQUEST_REFUND: return r->order_key;
     case REQUEST_STOCK_ADD: return name_claim('s', r->stock_add.sku);
     case REQUEST_CART_PUT:
     case REQUEST_CART_CLEAR: return name_claim('c', r->cart.cart);
-    case REQUEST_NOTICE:
+    case REQUEST_NOTICE: // as the next: its order is claimed once its attempt is loaded
+    case REQUEST_RESOLVE:
     case REQUEST_CASES:
     case REQUEST_CASE_CLOSE:
     case REQUEST_SKU_PUT: break;

@@ -351,7 +351,7 @@ static void gather(struct engine *e)
 
 // --- Load
 
-// Of answers and notifications only the attempt was known; now its order is.
+// Of answers, notifications and operators' words only the attempt was known; now its order is.
 static void put_off_late_seconds(struct engine *e)
 {
     for (unsigned i = 0; i < e->n_items; i++) {

@@ -130,7 +130,6 @@ struct document {
 };
 
 // --- Counters, for metrics. Written by the engine, read by anyone.
-#define N_CHANNELS 3
 #define N_METHODS  7
 #define N_OUTCOMES 4
 #define N_POLICIES 4

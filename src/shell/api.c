@@ -461,7 +461,7 @@ static void route_notify(struct route *rt)
     struct http_exchange *x = rt->x;
     struct shell *s = rt->w->shell;
     struct channel *ch = NULL;
-    for (unsigned c = CHANNEL_ALIPAY; c < N_CHANNELS; c++)
+    for (unsigned c = CHANNEL_ANY + 1; c < N_CHANNELS; c++)
         if (rt->n == 2 && is(rt, 1, channel_name((enum channel_id)c))) ch = s->channels[c];
     if (!ch) return not_found(x);
     if (x->method != HTTP_POST) return wrong_method(x, "POST");

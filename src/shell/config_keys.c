@@ -214,6 +214,18 @@ const struct key config_keys[] = {
     {"wechatpay", "apiv3_key_file", AT(wechatpay.apiv3_key_file), OPTIONAL_FILE, "", NULL,
      "the file with the APIv3 key"},
 
+    {"fake", "base_url", AT(fake.base_url), OPTIONAL_URL, "", NULL,
+     "a bank for tests, on loopback only, where no money is real: its address; the channel is on when set (`till dev`: "
+     "its own sandbox)"},
+    {"fake", "secret_file", AT(fake.secret_file), OPTIONAL_FILE, "", NULL, "the file with the secret both sign with"},
+    {"fake",
+     "account",
+     AT(fake.account),
+     {.type = VALUE_NAME},
+     "6200-0000-0000-0017",
+     NULL,
+     "the account buyers are told to transfer to"},
+
     {"webhook",
      "allow_private",
      AT(webhook.allow_private),

@@ -317,7 +317,7 @@ void read_cart(struct worker *w, struct http_exchange *x, struct str cart)
     api_respond_json(x, 200, &w->out);
 }
 
-// What a buyer may see of an order: no ids but its own, no names, no numbers of the provider.
+// What a buyer may see of an order: no ids but its own, no names, no numbers of the provider but those he pays with.
 void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key)
 {
     struct order_doc doc;

@@ -155,8 +155,7 @@ static bool open_test_clock(struct service *s)
     (void)snprintf(path, sizeof path, "%s-clock", store);
     s->shell.test_clock = test_clock_new(&s->shell, path, why);
     if (!s->shell.test_clock) return fail(s, "%s", why);
-    if (config_has_alipay(s->config)) test_clock_follow(s->shell.test_clock, s->config->alipay.gateway);
-    if (config_has_wechatpay(s->config)) test_clock_follow(s->shell.test_clock, s->config->wechatpay.base_url);
+    channels_follow_clock(s->config, s->shell.test_clock);
     return true;
 }
 

@@ -18,9 +18,13 @@ struct params params_of(struct sqlite_store *s, enum statement id)
 
 bool statement_row(struct sqlite_store *s, struct params *p)
 {
+    // After an error nothing more is done: SQLite may have rolled back and left the transaction (it does after
+    // SQLITE_IOERR, FULL and NOMEM), and the next statement would then commit by itself, a part of a turn without the
+    // rest.
+    if (s->rc != SQLITE_OK) return false;
     int rc = sqlite3_step(p->st);
     if (rc == SQLITE_ROW) return true;
-    if (rc != SQLITE_DONE && s->rc == SQLITE_OK) s->rc = rc;
+    if (rc != SQLITE_DONE) s->rc = rc;
     return false;
 }
 
@@ -413,13 +417,14 @@ static int keep_wal_pages(void *store, sqlite3 *db, const char *schema, int page
     return SQLITE_OK;
 }
 
+// The answer comes before the change of the file's header is committed: only the end of the statement says that it was.
 static bool journal_is_wal(sqlite3 *db)
 {
     sqlite3_stmt *st = NULL;
     bool ok = sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &st, NULL) == SQLITE_OK &&
-              sqlite3_step(st) == SQLITE_ROW && sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
-    sqlite3_finalize(st);
-    return ok;
+              sqlite3_step(st) == SQLITE_ROW && sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0 &&
+              sqlite3_step(st) == SQLITE_DONE;
+    return sqlite3_finalize(st) == SQLITE_OK && ok;
 }
 
 static bool quick_check(sqlite3 *db, char why[200])
@@ -434,11 +439,34 @@ static bool quick_check(sqlite3 *db, char why[200])
     return ok;
 }
 
-// After a crash, and after an fsync that failed, pages of the log may sit in the system's cache and not on
-// the disk. Copying all of it into the database and syncing that, before anything is served, is what makes
-// them safe.
+// After an fsync that failed the system goes on showing pages of the log that it will never write: it takes them for
+// clean, and the next fsync says that all is well. Written again they are dirty, and that fsync means it. It comes
+// before anything is copied home, or a power loss could leave an older log beside a newer database, and the next start
+// would put old pages over new ones.
+static bool log_write_again(sqlite3 *db)
+{
+    static uint8_t bytes[65536];
+    sqlite3_file *log = NULL;
+    sqlite3_int64 size = 0;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK) return false;
+    if (!log || !log->pMethods) return true; // there is none
+    if (log->pMethods->xFileSize(log, &size) != SQLITE_OK) return false;
+    for (sqlite3_int64 at = 0; at < size; at += (int)sizeof bytes) {
+        int n = size - at < (int)sizeof bytes ? (int)(size - at) : (int)sizeof bytes;
+        if (log->pMethods->xRead(log, bytes, n, at) != SQLITE_OK) return false;
+        if (log->pMethods->xWrite(log, bytes, n, at) != SQLITE_OK) return false;
+    }
+    return size == 0 || log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+}
+
+// After a crash pages of the log may sit in the system's cache and not on the disk. Copying all of it into the database
+// and syncing that, before anything is served, is what makes them safe.
 static bool log_empty(sqlite3 *db, char why[200])
 {
+    if (!log_write_again(db)) {
+        snprintf(why, 200, "cannot write the store's log again");
+        return false;
+    }
     int pages = 0, rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (rc != SQLITE_OK) {
