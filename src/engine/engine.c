@@ -351,14 +351,22 @@ static void gather(struct engine *e)
 
 // --- Load
 
+// Whether the item came into the turn by a claim of this order: an operator's word names it beside the attempt.
+static bool has_claimed(const struct item *it, uint64_t order_key)
+{
+    return it->kind == ITEM_REQUEST && request_claim(it->request) == order_key;
+}
+
 // Of answers and notifications only the attempt was known; now its order is.
 static void put_off_late_seconds(struct engine *e)
 {
     for (unsigned i = 0; i < e->n_items; i++) {
         struct item *it = &e->items[i];
-        for (unsigned w = 0; w < it->n_wants; w++)
-            if (it->wants[w].kind == WANT_PAYMENT && it->wants[w].found)
-                it->again = !item_claim(e, it->wants[w].bundle->order.key);
+        for (unsigned w = 0; w < it->n_wants; w++) {
+            if (it->wants[w].kind != WANT_PAYMENT || !it->wants[w].found) continue;
+            uint64_t order_key = it->wants[w].bundle->order.key;
+            if (!has_claimed(it, order_key)) it->again = !item_claim(e, order_key);
+        }
     }
 }
 
