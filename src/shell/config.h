@@ -30,6 +30,7 @@ struct config {
     struct {
         const char *url;
         int64_t cache_mib;
+        int64_t keep_ms; // 0: for ever
     } store;
     struct {
         const char *url, *access_key, *secret_key_file, *tls_ca_file;

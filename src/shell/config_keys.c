@@ -66,6 +66,15 @@ const struct key config_keys[] = {
      "64",
      NULL,
      "memory for the store's page cache, MiB (SQLite)"},
+    // Longer than a provider goes on telling of a payment (25 h) and than answers are remembered (48 h).
+    {"store",
+     "keep",
+     AT(store.keep_ms),
+     {.type = VALUE_DURATION, .min = 3 * DAY_MS, .max = 3650 * DAY_MS, .may_be_never = true},
+     "never",
+     NULL,
+     "how long after its last event a finished order stays in the store before it moves to the archive, a read-only "
+     "file beside it; longer than refunds are made (docs/retention.md)"},
 
     {"broker",
      "url",

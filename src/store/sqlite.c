@@ -485,23 +485,37 @@ static bool settings(sqlite3 *db, char why[200])
     return ok;
 }
 
-static bool secret_make(struct sqlite_store *s, const struct sqlite_options *o, int64_t now_ms, char why[200])
+sqlite3 *sqlite_connect_to_write(const struct sqlite_options *o, char why[200])
 {
-    if (sqlite_secret_read(s->db, s->base.secret)) return true;
+    int version;
+    file_make_private(o);
+    sqlite3 *db = sqlite_connect(o, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, why);
+    if (!db) return NULL;
+    if (sqlite_schema_ours(db, &version, why) && settings(db, why) && log_empty(db, why) &&
+        sqlite_schema_migrate(db, why))
+        return db;
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); // the log stays for whoever looks into it
+    sqlite3_close(db);
+    return NULL;
+}
+
+bool sqlite_secret_make(sqlite3 *db, const uint8_t *given, int64_t now_ms, uint8_t out[ID_SECRET_SIZE], char why[200])
+{
+    if (sqlite_secret_read(db, out)) return true;
     uint8_t secret[ID_SECRET_SIZE];
-    if (o->secret) {
-        memcpy(secret, o->secret, sizeof secret);
+    if (given) {
+        memcpy(secret, given, sizeof secret);
     } else if (!crypto_random(secret, sizeof secret)) {
         snprintf(why, 200, "the operating system gives no random numbers");
         return false;
     }
     sqlite3_stmt *st = NULL;
-    bool ok = sqlite3_prepare_v2(s->db, "INSERT INTO meta VALUES (1, ?, ?)", -1, &st, NULL) == SQLITE_OK &&
+    bool ok = sqlite3_prepare_v2(db, "INSERT INTO meta VALUES (1, ?, ?)", -1, &st, NULL) == SQLITE_OK &&
               sqlite3_bind_blob(st, 1, secret, sizeof secret, SQLITE_STATIC) == SQLITE_OK &&
               sqlite3_bind_int64(st, 2, now_ms) == SQLITE_OK && sqlite3_step(st) == SQLITE_DONE;
     sqlite3_finalize(st);
-    ok = ok && sqlite_secret_read(s->db, s->base.secret);
-    if (!ok) snprintf(why, 200, "cannot keep the store's secret: %s", sqlite3_errmsg(s->db));
+    ok = ok && sqlite_secret_read(db, out);
+    if (!ok) snprintf(why, 200, "cannot keep the store's secret: %s", sqlite3_errmsg(db));
     return ok;
 }
 
@@ -566,13 +580,10 @@ static bool statements_prepare(struct sqlite_store *s, char why[200])
 
 static bool store_open(struct sqlite_store *s, const struct sqlite_options *o, int64_t now_ms, char why[200])
 {
-    int version;
     if (!lock_take(s, o, why)) return false;
-    file_make_private(o);
-    s->db = sqlite_connect(o, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, why);
+    s->db = sqlite_connect_to_write(o, why);
     if (!s->db) return false;
-    bool ok = sqlite_schema_ours(s->db, &version, why) && settings(s->db, why) && log_empty(s->db, why) &&
-              sqlite_schema_migrate(s->db, why) && secret_make(s, o, now_ms, why) && tally_read(s, why) &&
+    bool ok = sqlite_secret_make(s->db, o->secret, now_ms, s->base.secret, why) && tally_read(s, why) &&
               indexes_build(s, why) && statements_prepare(s, why);
     if (!ok) {
         s->broken = true; // leave the log as it is for whoever looks into it
@@ -581,6 +592,7 @@ static bool store_open(struct sqlite_store *s, const struct sqlite_options *o, i
     int64_t any = 0;
     (void)number_read(s, params_of(s, ST_HALVES_ANY), &any);
     s->has_halves = any != 0 || s->rc != SQLITE_OK;
+    s->keep_ms = o->keep_ms;
     sqlite3_wal_hook(s->db, keep_wal_pages, s);
     return sqlite3_busy_timeout(s->db, 200) == SQLITE_OK;
 }
