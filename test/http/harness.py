@@ -112,7 +112,7 @@ def raw(base, data, timeout=5):
         return out
 
 
-def wait_for(probe, limit_s=5.0, what="it"):
+def wait_for(probe, limit_s=5.0, what="it", every_s=0.02):
     """The first true value of probe(), or a failure that shows the last one."""
     end = time.monotonic() + limit_s
     while True:
@@ -121,7 +121,7 @@ def wait_for(probe, limit_s=5.0, what="it"):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not happen within {limit_s} s; last seen: {value!r}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def run_till(*args, env=None, cwd=None, timeout=30):

@@ -17,7 +17,7 @@ from harness import NEXT, MoneyCase, at_once, wait_for
 
 ORDERS = int(os.environ.get("TILL_SOAK_ORDERS") or 600)
 SEED = int(os.environ.get("TILL_TEST_SEED") or 7)
-BUYERS = 24  # at a time
+BUYERS = 32  # at a time
 WEATHER = {"notify": {"drop": 0.3, "duplicate": 0.3, "delay_ms": [0, 400000]}, "gateway": {"error": 0.1, "timeout": 0.05}, "seed": SEED}
 WALLETS = ("alipay", "wechatpay")
 OTHER = {"alipay": "wechatpay", "wechatpay": "alipay"}
@@ -44,7 +44,7 @@ class Buyer:
         if self.channel == "any":
             return order["pay_url"]
         with contextlib.suppress(AssertionError):
-            return wait_for(lambda: self.till.order(order["id"]).get("payment", {}).get("qr_code"), 2)
+            return wait_for(lambda: self.till.order(order["id"]).get("payment", {}).get("qr_code"), 2, every_s=0.2)
         return None
 
     def tap(self, path, code, wallet):
@@ -76,7 +76,7 @@ class Buyer:
         elif self.habit == "pays late":
             self.tap("scan", code, self.wallet)
             with contextlib.suppress(AssertionError):
-                wait_for(lambda: self.till.order(self.order["id"])["state"] in ("closing", "cancelled"), 3)
+                wait_for(lambda: self.till.order(self.order["id"])["state"] in ("closing", "cancelled"), 3, every_s=0.2)
             return self.habit, bool(self.tap("pay", code, self.wallet))
         elif self.habit == "wants some back":
             paid = self.pay(code, self.wallet)

@@ -32,6 +32,7 @@ class Gateway:
 
     def __init__(self, folder):
         self.folder, self.trades, self.refunds, self.wrong, self.lock = folder, {}, {}, [], threading.Lock()
+        self.signers, self.signer, self.certificates = {KEY_ID: "platform"}, KEY_ID, []
         for who in ("merchant", "platform"):
             openssl("genrsa", "-out", self.file(f"{who}.pem"), "2048")
             openssl("rsa", "-in", self.file(f"{who}.pem"), "-pubout", "-out", self.file(f"{who}_public.pem"))
@@ -61,8 +62,22 @@ class Gateway:
         """The headers of an answer or a notification."""
         timestamp, nonce = str(int(time.time())), "c5ac7061fccab6bf3e254dcf98995b8c"
         text = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
-        return {"Wechatpay-Timestamp": timestamp, "Wechatpay-Nonce": nonce, "Wechatpay-Serial": KEY_ID, "Wechatpay-Signature":
-                base64.b64encode(openssl("dgst", "-sha256", "-sign", self.file("platform.pem"), data=text)).decode()}
+        key = self.file(f"{self.signers[self.signer]}.pem")
+        return {"Wechatpay-Timestamp": timestamp, "Wechatpay-Nonce": nonce, "Wechatpay-Serial": self.signer, "Wechatpay-Signature":
+                base64.b64encode(openssl("dgst", "-sha256", "-sign", key, data=text)).decode()}
+
+    def certify(self, serial):
+        """A platform certificate of this serial, not shown to anybody yet."""
+        self.signers[serial] = serial
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.file(f"{serial}.pem"), "-out", self.file(f"{serial}_cert.pem"),
+                "-set_serial", "0x" + serial, "-subj", "/CN=Tenpay.com", "-days", "30")
+
+    def certificate(self, serial):
+        with open(self.file(f"{serial}_cert.pem"), "rb") as f:
+            sealed = seal(APIV3_KEY.encode(), f.read(), "61f9c719728a", "certificate")
+        return {"serial_no": serial, "effective_time": "2026-01-01T00:00:00+08:00", "expire_time": "2031-01-01T00:00:00+08:00",
+                "encrypt_certificate": {"algorithm": "AEAD_AES_256_GCM", "nonce": "61f9c719728a", "associated_data": "certificate",
+                                        "ciphertext": sealed}}
 
     def check(self, method, target, authorization, body):
         fields = dict(re.findall(r'(\w+)="([^"]*)"', authorization))
@@ -88,7 +103,8 @@ class Gateway:
         """(status, JSON or None) of one request that was signed well."""
         path = target.split("?")[0].split("/")[2:]
         if path == ["certificates"]:
-            return 404, {"code": "RESOURCE_NOT_EXISTS", "message": "x"}
+            return (200, {"data": [self.certificate(c) for c in self.certificates]}) if self.certificates else \
+                   (404, {"code": "RESOURCE_NOT_EXISTS", "message": "x"})
         if path[:2] == ["pay", "transactions"] and len(path) == 3:
             self.trades.setdefault(asked["out_trade_no"], {"state": "NOTPAY", "asked": asked})
             return 200, {"code_url": "weixin://wxpay/bizpayurl?pr=" + asked["out_trade_no"]}
@@ -161,15 +177,19 @@ class Gateway:
         return body, dict(self.signed(body), **{"Content-Type": "application/json"})
 
 
-class WechatPay(Case):
+class GatewayCase(Case):
     @classmethod
     def setUpClass(cls):
         folder = tempfile.mkdtemp(prefix="till-wechat-")
         cls.addClassCleanup(shutil.rmtree, folder, True)
         cls.gateway = Gateway(folder)
         cls.addClassCleanup(cls.gateway.close)
-        cls.FLAGS = tuple(cls.gateway.flags())
+        cls.FLAGS = tuple(cls.flags())
         super().setUpClass()
+
+    @classmethod
+    def flags(cls):
+        return cls.gateway.flags()
 
     def setUp(self):
         super().setUp()
@@ -183,6 +203,8 @@ class WechatPay(Case):
         self.assertEqual(order["state"], "awaiting_payment", order)
         return order, order["payment"]["out_trade_no"]
 
+
+class WechatPay(GatewayCase):
     def test_the_code_is_wechat_s_and_the_order_asked_for_is_ours(self):
         order, number = self.place()
         self.assertEqual(order["payment"]["qr_code"], "weixin://wxpay/bizpayurl?pr=" + number)
@@ -241,7 +263,7 @@ class WechatPay(Case):
             self.assertEqual(answer.status, 401, repr(answer))
             self.assertEqual(answer.json["code"], "FAIL")
 
-    def test_what_wechat_did_not_say_changes_nothing(self):
+    def test_row_16_what_wechat_did_not_say_changes_nothing(self):
         order, number = self.place()
         self.gateway.pay(number)
         notice, headers = self.gateway.notice(number)
@@ -262,6 +284,56 @@ class WechatPay(Case):
         self.assertEqual(self.till.order(order["id"])["state"], "awaiting_payment")
         self.assertIn(self.till.call("POST", "/notify/wechatpay", notice, headers).status, (200, 204))
         self.till.until(order["id"], "paid")
+
+
+class KeysThatChange(GatewayCase):
+    OLD, NEW = "3A" * 20, "4B" * 20
+
+    @classmethod
+    def flags(cls):
+        """By certificates alone."""
+        for serial in (cls.OLD, cls.NEW):
+            cls.gateway.certify(serial)
+        cls.gateway.signer, cls.gateway.certificates = cls.OLD, [cls.OLD]
+        return [f for f in cls.gateway.flags() if "platform_key" not in f] + ["--wechatpay.platform_key_file=", "--wechatpay.platform_key_id="]
+
+    def on_its_way(self):
+        """An order, and the notification that it was paid; whoever asks is told that it was not."""
+        order, number = self.place()
+        self.gateway.pay(number)
+        notice = self.gateway.notice(number)
+        self.gateway.trades[number]["state"] = "NOTPAY"
+        return order, notice
+
+    def tell(self, notice):
+        return self.till.call("POST", "/notify/wechatpay", *notice).status
+
+    def state(self, order):
+        return self.till.order(order["id"])["state"]
+
+    def test_row_19_the_platform_s_key_changes_between_sending_and_receiving(self):
+        refused = lambda: self.till.metrics()['till_notifications_refused_total{verdict="forged"}']
+        one, signed_by_the_old = self.on_its_way()
+        two, number = self.place()
+        self.gateway.signer, self.gateway.certificates = self.NEW, [self.OLD, self.NEW]
+        self.gateway.pay(number)
+        signed_by_the_new, before = self.gateway.notice(number), refused()
+        self.gateway.trades[number]["state"] = "NOTPAY"
+        self.assertEqual((self.tell(signed_by_the_new), refused() - before), (401, 1), "not known yet")
+        self.assertEqual(self.state(two), "awaiting_payment")
+        self.assertIn(self.tell(signed_by_the_old), (200, 204), "both are valid for a while")
+        self.till.until(one["id"], "paid")
+        self.till.advance("61s")  # until new certificates may be asked for
+        wait_for(lambda: self.tell(signed_by_the_new) in (200, 204), 5, "belief in what is told again")
+        self.till.until(two["id"], "paid")
+        self.gateway.signer = self.OLD
+        three, signed_by_the_old = self.on_its_way()
+        self.gateway.signer, self.gateway.certificates = self.NEW, [self.NEW]
+        self.till.advance("13h")
+        self.place()  # used again, the channel looks whether certificates are new
+        wait_for(lambda: self.tell(signed_by_the_old) == 401, 5, "an end of belief in the old one")
+        self.assertNotEqual(self.state(three), "paid")
+        self.assert_audit()
 
 
 class ServeFollowsItsSandbox(unittest.TestCase):
