@@ -384,6 +384,9 @@ class Till:
                 values[key] = float(value)
         return values
 
+    def notices_refused(self):
+        return sum(v for k, v in self.metrics().items() if k.startswith("till_notifications_refused_total"))
+
     def snapshot(self):
         """All that a caller can see of the state, to compare before and after something that must change nothing."""
         orders = self.all("/v1/orders")

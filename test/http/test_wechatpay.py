@@ -258,6 +258,7 @@ class WechatPay(GatewayCase):
         self.assertEqual(refund["amount"], {"refund": 50, "total": 200, "currency": "CNY"})
 
     def refused(self, what, body, headers):
+        self.n_refused += 1
         answer = self.till.call("POST", "/notify/wechatpay", body, headers)
         with self.subTest(what):
             self.assertEqual(answer.status, 401, repr(answer))
@@ -267,7 +268,7 @@ class WechatPay(GatewayCase):
         order, number = self.place()
         self.gateway.pay(number)
         notice, headers = self.gateway.notice(number)
-        before = self.till.snapshot()
+        before, counted, self.n_refused = self.till.snapshot(), self.till.notices_refused(), 0
         self.refused("no body", b"", headers)
         self.refused("no headers", notice, {})
         for name in ("Timestamp", "Nonce", "Serial", "Signature"):
@@ -281,6 +282,7 @@ class WechatPay(GatewayCase):
         self.refused("another state", *self.gateway.notice(number, trade_state="NOTPAY"))
         self.refused("no amount", *self.gateway.notice(number, amount=None))
         self.unchanged(before)
+        self.assertEqual(self.till.notices_refused() - counted, self.n_refused)
         self.assertEqual(self.till.order(order["id"])["state"], "awaiting_payment")
         self.assertIn(self.till.call("POST", "/notify/wechatpay", notice, headers).status, (200, 204))
         self.till.until(order["id"], "paid")
