@@ -453,15 +453,6 @@ class Notifications(Case):
         self.assertEqual(self.till.events(self.order["id"]), events)
         self.assert_stock(self.sku, 8, 0, 2)
 
-    def test_twenty_copies_at_once_pay_the_order_once(self):
-        for answer in at_once(*[lambda: self.send(self.notice)] * 20):
-            self.assertEqual((answer.status, answer.body), (200, b"success"))
-        self.assertEqual(self.till.order(self.order["id"])["paid_amount"], 200)
-        self.assertEqual([e["type"] for e in self.till.events(self.order["id"])].count("order.paid"), 1)
-        self.assert_stock(self.sku, 8, 0, 2)
-        self.assert_lived_well(self.order["id"])
-        self.assert_audit()
-
     def test_row_16_the_sandbox_s_forgeries_change_nothing_and_its_word_still_counts(self):
         order = self.till.place(self.sku, 1)
         self.till.faults(notify={"forge": True})

@@ -73,19 +73,6 @@ class Refunds(MoneyCase):
         self.until_refunded(order, 200)
         self.assertEqual(self.till.ledger()["refunded"], before + 200)
 
-    def test_a_refund_whose_answer_is_lost_is_paid_out_once(self):
-        order = self.paid()
-        before = self.till.ledger()["refunded"]
-        self.till.faults(gateway={"error": 0.5}, seed=7)
-        self.addCleanup(self.till.no_faults)
-        self.assertEqual(self.refund(order, amount=70).status, 201)
-        self.settle("2m")
-        self.till.no_faults()
-        self.settle("30m")
-        self.until_refunded(order, 70)
-        self.assertEqual(self.till.ledger()["refunded"], before + 70)
-        self.assert_books_balance()
-
     def test_a_refund_while_the_provider_is_away_waits_for_it(self):
         order = self.paid()
         before = self.till.ledger()["refunded"]
@@ -106,17 +93,6 @@ class Payments(MoneyCase):
 
     def tearDown(self):
         self.till.no_faults()
-
-    def test_with_every_policy_a_lost_notification_is_found(self):
-        self.till.faults(notify={"drop": 1})
-        for policy in ("poll", "reverse", "forward", "delay"):
-            with self.subTest(policy):
-                order = self.till.place(self.till.sku(), 2, policy=policy)
-                self.till.scan_and_pay(order)
-                self.till.advance("6m" if policy == "delay" else "90s")
-                self.assertEqual(self.till.order(order["id"])["state"], "paid")
-                self.assert_lived_well(order["id"])
-        self.assert_books_balance()
 
     def test_notifications_that_come_twice_count_once(self):
         self.till.faults(notify={"duplicate": 1})
