@@ -16,6 +16,9 @@ numbers = itertools.count(1)
 
 def setUpModule():
     sdk.need(sdk.node_path, sdk.class_path)
+    Gateway.box, Gateway.stranger = sdk.Sandbox(), sdk.Sandbox()
+    unittest.addModuleCleanup(Gateway.box.close)
+    unittest.addModuleCleanup(Gateway.stranger.close)
 
 
 class Form(html.parser.HTMLParser):
@@ -42,12 +45,10 @@ class Form(html.parser.HTMLParser):
 
 class Gateway:
     """The cases; each SDK is a class below. Answers are compared under the names the SDK gives them (camel case)."""
-    box = program = None
+    box = stranger = program = None  # one sandbox for all, and one that has other keys
 
     @classmethod
     def setUpClass(cls):
-        cls.box = sdk.Sandbox()
-        cls.addClassCleanup(cls.box.close)
         cls.shop = Recorder()  # where notifications go; it answers 503 unless told what to say
         cls.addClassCleanup(cls.shop.close)
         cls.program = cls.open()
@@ -262,13 +263,11 @@ class Gateway:
             self.query()
 
     def test_another_key_is_refused_by_both_sides(self):
-        stranger = sdk.Sandbox()
-        self.addCleanup(stranger.close)
         with self.open() as program:
-            program.call("init", **self.options(app=stranger))
+            program.call("init", **self.options(app=self.stranger))
             answer = program.call("exec", method="alipay.trade.query", bizContent={"out_trade_no": "x"})
             self.refused(answer, "isv.invalid-signature", "40002")
-            program.call("init", **self.options(alipay=stranger))
+            program.call("init", **self.options(alipay=self.stranger))
             with self.assertRaises(sdk.SdkError) as e:
                 program.call("exec", method="alipay.trade.query", bizContent={"out_trade_no": "x"})
             self.assertRegex(str(e.exception), "验签失败|sign check fail|check Sign|证书校验失败")

@@ -14,16 +14,17 @@ numbers = itertools.count(1)
 
 def setUpModule():
     sdk.need(sdk.node_path, sdk.class_path)
+    V3.box, V3.stranger = sdk.Sandbox(), sdk.Sandbox()
+    unittest.addModuleCleanup(V3.box.close)
+    unittest.addModuleCleanup(V3.stranger.close)
 
 
 class V3:
     """The cases; each SDK is a class below. ask() gives the answer's members, refused() what was thrown."""
-    with_certificates = False
+    box = stranger = program = None  # one sandbox for all, and one that has other keys
 
     @classmethod
     def setUpClass(cls):
-        cls.box = sdk.Sandbox()
-        cls.addClassCleanup(cls.box.close)
         cls.program = cls.open()
         cls.addClassCleanup(cls.program.close)
         cls.init(cls.program)
@@ -81,10 +82,10 @@ class V3:
         wait_for(lambda: shop.of(self.number), 20, "the notification")
 
     def test_the_senders_faults(self):
-        with sdk.Sandbox() as stranger, self.open() as program:
-            self.init(program, app=stranger)
+        with self.open() as program:
+            self.init(program, app=self.stranger)
             self.refused("query", {"out_trade_no": "x"}, 401, "invalid-signature", program)
-            self.init(program, alipay=stranger)
+            self.init(program, alipay=self.stranger)
             with self.assertRaises(sdk.SdkError) as e:
                 self.ask("precreate", {"out_trade_no": self.number, "total_amount": "1", "subject": "x"}, program)
             self.assertRegex(str(e.exception), "验签失败|验签|check fail|证书")
