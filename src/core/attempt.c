@@ -11,9 +11,11 @@
 // What the machine must know of a provider. One row per channel.
 static const struct {
     bool scan_makes_trade;  // a trade that waits means that a buyer stands before the cashier
+    bool has_cancel;        // ends a trade whatever has become of it, and gives its money back
     int64_t address_max_ms; // how long the address of a PRODUCT_WAP is good; 0: as long as its trade
 } CHANNEL[] = {
-    [CHANNEL_ALIPAY] = {true, 0}, [CHANNEL_WECHATPAY] = {false, 4 * 60 * 1000}, // five minutes, less one for the buyer
+    [CHANNEL_ALIPAY] = {true, true, 0}, [CHANNEL_WECHATPAY] = {false, false, 4 * 60 * 1000}, // five minutes, less one
+                                                                                             // for the buyer
 };
 
 bool waiting_means_scanned(enum channel_id channel)
@@ -160,11 +162,11 @@ static void payment_not_found(struct run *r, struct payment *p, const struct ans
 
 // --- Closing
 
-// The scanned trade is still unpaid: close it. When closing goes on failing after the code's death, cancel (meant for
-// just that; before its death a cancel that races a payment would send the buyer's money back).
+// The trade is still unpaid: close it. When closing goes on failing after the code's death, cancel where that can be
+// (meant for just that; before its death a cancel that races a payment would send the buyer's money back).
 static void payment_close_trade(struct run *r, struct payment *p)
 {
-    bool stubborn = p->tries >= 6 && r->now_ms >= dead_ms(r, p);
+    bool stubborn = CHANNEL[p->channel].has_cancel && p->tries >= 6 && r->now_ms >= dead_ms(r, p);
     payment_ask(r, p, stubborn ? CALL_CANCEL : CALL_CLOSE);
 }
 
@@ -206,11 +208,18 @@ void on_closing_answer(struct run *r, struct payment *p, const struct answer *a)
 
 #define PREVIOUS_WAIT_MS (2 * SECOND_MS) // for the attempt before it to be asked about and closed
 
+// Its code may be out, and is dead; on_due() will say so in a moment.
+static bool code_is_dead(const struct run *r, const struct payment *p)
+{
+    return p->state == PAYMENT_WAITING && r->now_ms >= p->expires_ms;
+}
+
 // Whether a living attempt is what is asked for. A page inside WeChat is paid by the one who opened it.
 static bool payment_serves(const struct run *r, const struct payment *p)
 {
     const struct event *e = r->e;
-    if (!payment_is_wanted(p) || p->channel != e->pay.channel || p->product != e->pay.product) return false;
+    if (!payment_is_wanted(p) || code_is_dead(r, p) || p->channel != e->pay.channel || p->product != e->pay.product)
+        return false;
     if (p->product == PRODUCT_JSAPI) return str_eq(p->payer, e->pay.payer);
     if (p->product == PRODUCT_QR) return true;
     int64_t max_ms = CHANNEL[p->channel].address_max_ms;

@@ -594,10 +594,7 @@ static void on_refund(struct run *r)
 
 static void money_accepted(struct run *r, struct payment *p)
 {
-    if (r->o->state == ORDER_CANCELLED && r->e->stock_is_short) {
-        r->out->refusal = REFUSAL_SHORT;
-        return;
-    }
+    step_say(step_trace(r, TRACE_OPERATOR), STR("accept"), r->e->note);
     p->word = WORD_ACCEPTED;
     payment_move(r, p, PAYMENT_CAPTURED);
     money_fulfils(r, p);
@@ -613,8 +610,9 @@ static void on_resolve(struct run *r)
         refund_add(r, p, p->captured_fen, p->state == PAYMENT_HELD ? CAUSE_LATE : CAUSE_MISMATCH);
     } else if (!p->counts && r->o->paid_fen > 0) {
         r->out->refusal = REFUSAL_ALREADY_PAID;
+    } else if (r->o->state == ORDER_CANCELLED && r->e->stock_is_short) {
+        r->out->refusal = REFUSAL_SHORT;
     } else {
-        step_say(step_trace(r, TRACE_OPERATOR), STR("accept"), r->e->note);
         money_accepted(r, p);
     }
 }

@@ -63,6 +63,7 @@ struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, 
 void refund_end(struct run *r, struct refund *f, struct payment *p, enum refund_state state)
 {
     f->state = state;
+    f->is_abnormal = false;
     f->owes = CALL_NONE;
     f->due_ms = TIME_NEVER;
     f->finished_ms = r->now_ms;
@@ -154,10 +155,8 @@ void refund_answered(struct run *r, struct refund *f, struct payment *p, const s
         refund_end(r, f, p, REFUND_SUCCEEDED);
     } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_CLOSED) {
         refund_closed(r, f, p);
-    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABNORMAL) {
-        f->is_abnormal = true; // not final: who acts at the provider can still bring it home
-        refund_wait(r, f);
-    } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ACCEPTED) {
+    } else if (a->outcome == OUTCOME_DONE && (a->fact == FACT_REFUND_ACCEPTED || a->fact == FACT_REFUND_ABNORMAL)) {
+        f->is_abnormal = a->fact == FACT_REFUND_ABNORMAL; // not final: who acts there can still bring it home
         f->absents = 0;
         refund_wait(r, f);
     } else if (a->outcome == OUTCOME_DONE && a->fact == FACT_REFUND_ABSENT) {

@@ -97,6 +97,22 @@ void desk_two_attempts(struct desk *d)
     desk_code(d, 1);
 }
 
+void desk_any(struct desk *d)
+{
+    desk_clear(d);
+    desk_place(d, CHANNEL_ANY, WINDOW_MS);
+    ORDER_IS(d, ORDER_AWAITING_PAYMENT);
+}
+
+void desk_held(struct desk *d)
+{
+    desk_cancelled(d, REASON_TIMEOUT);
+    d->rules.late_payment = LATE_HOLD;
+    d->now_ms += SECOND_MS;
+    desk_notice(d, 0, FACT_PAID, PRICE_FEN);
+    PAYMENT_IS(d, 0, PAYMENT_HELD);
+}
+
 static struct answer answer_about(const struct desk *d, unsigned i)
 {
     assert_true(i < d->b.n_payments);
@@ -208,6 +224,21 @@ void desk_check(struct desk *d)
 void desk_refund(struct desk *d, int64_t amount_fen)
 {
     desk_event(d, (struct event){.kind = EV_REFUND, .refund = {amount_fen}});
+}
+
+void desk_pay(struct desk *d, enum channel_id channel, enum product product, const char *payer)
+{
+    desk_event(d,
+               (struct event){
+                   .kind = EV_PAY,
+                   .pay = {.channel = channel, .product = product, .by_buyer = payer[0] != 0, .payer = str_of(payer)}});
+}
+
+void desk_resolve(struct desk *d, unsigned i, bool accepts)
+{
+    assert_true(i < d->b.n_payments);
+    desk_event(d,
+               (struct event){.kind = EV_RESOLVE, .resolve = {d->b.payment[i].key, accepts}, .note = STR("looked at")});
 }
 
 struct half_at copy_at(unsigned n)

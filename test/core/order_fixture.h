@@ -45,6 +45,8 @@ void desk_closing(struct desk *d);      // by timeout, the query on its way
 void desk_two_attempts(struct desk *d); // both may be paid: the first is closing, the second waits; window 3 h
 void desk_paid(struct desk *d);
 void desk_cancelled(struct desk *d, enum cancel_reason reason);
+void desk_any(struct desk *d);  // for any wallet, and nobody has come to pay
+void desk_held(struct desk *d); // late money that waits for a word
 
 // An answer about payment[i], asked and answered now.
 void desk_answer(struct desk *d, unsigned i, enum call_method method, enum outcome outcome, enum fact fact);
@@ -61,6 +63,8 @@ void desk_cancel(struct desk *d, enum cancel_reason reason);
 void desk_check(struct desk *d);
 void desk_reload(struct desk *d); // keeps only the rows a store would load: order.h at struct bundle
 void desk_refund(struct desk *d, int64_t amount_fen);
+void desk_pay(struct desk *d, enum channel_id channel, enum product product, const char *payer);
+void desk_resolve(struct desk *d, unsigned i, bool accepts); // an operator's word on the money of payment[i]
 
 // The broker's side. Copies of a half message lie one behind the other, all at one broker.
 struct half_at copy_at(unsigned n);

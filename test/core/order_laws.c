@@ -55,7 +55,8 @@ static const char *refund_law(const struct refund *f)
         return "a pending refund owes one call, an ended one none";
     if (pending == (f->due_ms == TIME_NEVER)) return "a refund has a time while it is pending, and only then";
     if (pending != (f->finished_ms == 0)) return "a refund has an end when it has ended, and only then";
-    if (f->state == REFUND_FAILED && f->cause != CAUSE_MERCHANT) return "only a merchant's refund may fail";
+    if (f->is_abnormal && !pending) return "what has ended is stuck no more";
+    if (f->replaces_key && f->cause == CAUSE_MERCHANT) return "a merchant's refund replaces none";
     if (f->cause == CAUSE_PROVIDER && f->state != REFUND_SUCCEEDED) return "what the provider gave back is given back";
     return NULL;
 }
@@ -164,7 +165,7 @@ static const unsigned ORDER_EDGE[] = {
     [ORDER_AWAITING_PAYMENT] = BIT(ORDER_PAID) | BIT(ORDER_CLOSING),
     [ORDER_CLOSING] = BIT(ORDER_PAID) | BIT(ORDER_CANCELLED),
     [ORDER_PAID] = 0,
-    [ORDER_CANCELLED] = BIT(ORDER_PAID), // late_payment=reopen
+    [ORDER_CANCELLED] = BIT(ORDER_PAID), // late_payment=reopen, or an operator's word
 };
 
 // Whole steps, so captured money that goes straight back reads refunding.
@@ -182,8 +183,8 @@ static const unsigned PAYMENT_STRIDE[] = {
     [PAYMENT_REFUNDING] = BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_CAPTURED),
     [PAYMENT_REFUNDED] = 0,
     [PAYMENT_FAILED] = WITH_MONEY,
-    [PAYMENT_HELD] = BIT(PAYMENT_REFUNDING) | BIT(PAYMENT_REFUNDED),
-    [PAYMENT_MISMATCHED] = 0,
+    [PAYMENT_HELD] = BIT(PAYMENT_REFUNDING) | BIT(PAYMENT_REFUNDED) | BIT(PAYMENT_CAPTURED), // the last: accepted
+    [PAYMENT_MISMATCHED] = BIT(PAYMENT_CAPTURED),
 };
 
 static enum order_state state_told(enum event_type type)
@@ -311,8 +312,8 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
         if (c->amount_fen != (refunds ? f->amount_fen : p->amount_fen)) return "a call carries its amount";
         if (c->total_fen != (refunds ? p->captured_fen : p->amount_fen) || c->amount_fen > c->total_fen)
             return "a refund is of what was captured";
-        if (refunds && c->number_key != (f->cause == CAUSE_MERCHANT ? f->key : p->key))
-            return "a system refund is numbered by its capture, a merchant's by itself";
+        if (refunds && c->number_key != (f->cause == CAUSE_MERCHANT || f->replaces_key ? f->key : p->key))
+            return "a system refund is numbered by its capture, a merchant's and one that replaces another by itself";
         if (c->method == CALL_CREATE && c->expires_ms != p->expires_ms) return "the code's expiry is sent with it";
         if (c->method == CALL_CREATE && c->expires_ms < e->now_ms + rules->code_min_life_ms)
             return "no code is asked for that is dead, or as good as";
@@ -321,6 +322,8 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
             return "a check on demand only asks, and only about a code that is out";
         if (c->method == CALL_CANCEL && e->now_ms < p->expires_ms + rules->close_grace_ms)
             return "no cancel before the code is dead";
+        if (c->method == CALL_CANCEL && p->channel == CHANNEL_WECHATPAY) return "WeChat Pay has no cancel";
+        if (c->product != p->product || !str_eq(c->payer, p->payer)) return "a number is asked for with the same words";
         if (c->method == CALL_CREATE && p->state != PAYMENT_CREATING) return "codes are made only for who wants one";
         if ((c->method == CALL_CLOSE || c->method == CALL_CANCEL) && p->state != PAYMENT_CLOSING)
             return "only what is closing is closed";
@@ -354,13 +357,135 @@ static const char *proofs_law(const struct rules *rules, const struct bundle *be
     for (unsigned i = 0; i < before->n_payments; i++) {
         enum proof is = after->payment[i].proof;
         if (before->payment[i].proof != is && !is_proof(rules, &before->payment[i], e, is))
-            return "a proof is what the provider said";
+            return "a proof is what the provider said, or that it was never asked";
     }
+    for (unsigned i = before->n_payments; i < after->n_payments; i++)
+        if (after->payment[i].proof != PROOF_NONE) return "a new attempt has proven nothing";
+    return NULL;
+}
+
+// The one that goes on where this one ended, or NULL, and how many there are.
+static const struct refund *replaces(const struct bundle *before, const struct bundle *after, uint64_t key, unsigned *n)
+{
+    const struct refund *next = NULL;
+    *n = 0;
+    for (unsigned i = before->n_refunds; i < after->n_refunds; i++) {
+        if (after->refund[i].replaces_key != key) continue;
+        next = &after->refund[i];
+        ++*n;
+    }
+    return next;
+}
+
+// A merchant's refund fails when it was surely refused, or ended without moving money; the system's only then, and what
+// must go back goes on in a new row.
+static const char *failed_law(const struct bundle *before, const struct event *e, const struct bundle *after)
+{
+    unsigned n, n_next = 0, n_replaced = 0;
+    for (unsigned i = before->n_refunds; i < after->n_refunds; i++)
+        n_next += after->refund[i].replaces_key != 0;
     for (unsigned i = 0; i < before->n_refunds; i++) {
-        const struct refund *was = &before->refund[i];
-        if (was->state == REFUND_FAILED || after->refund[i].state != REFUND_FAILED) continue;
-        if (was->uncertain || e->answer.outcome != OUTCOME_REFUSED || e->answer.method != CALL_REFUND)
-            return "a refund has failed only when it was surely refused";
+        const struct refund *was = &before->refund[i], *is = &after->refund[i];
+        if (was->state == REFUND_FAILED || is->state != REFUND_FAILED) continue;
+        bool about = e->kind == EV_ANSWER && e->answer.refund_key == is->key;
+        bool refused = e->answer.outcome == OUTCOME_REFUSED && e->answer.method == CALL_REFUND && !was->uncertain;
+        bool closed = e->answer.outcome == OUTCOME_DONE && e->answer.fact == FACT_REFUND_CLOSED;
+        if (!about || !(closed || (refused && is->cause == CAUSE_MERCHANT)))
+            return "a refund has failed only when it was surely refused, or ended over there";
+        const struct refund *next = replaces(before, after, is->key, &n);
+        if (n != (is->cause != CAUSE_MERCHANT)) return "what must go back goes on, once";
+        if (next && (next->payment_key != is->payment_key || next->amount_fen != is->amount_fen ||
+                     next->cause != is->cause || next->due_ms <= e->now_ms))
+            return "what goes on is the same money, a while later";
+        n_replaced += n;
+    }
+    return n_next != n_replaced ? "only what has ended is replaced" : NULL;
+}
+
+static const char *abnormal_law(const struct bundle *before, const struct event *e, const struct bundle *after)
+{
+    for (unsigned i = 0; i < after->n_refunds; i++) {
+        const struct refund *f = &after->refund[i];
+        bool was = i < before->n_refunds && before->refund[i].is_abnormal;
+        bool said = e->kind == EV_ANSWER && e->answer.outcome == OUTCOME_DONE &&
+                    e->answer.fact == FACT_REFUND_ABNORMAL && e->answer.refund_key == f->key;
+        if (f->is_abnormal && !was && !said) return "abnormal is what the provider said is";
+    }
+    return NULL;
+}
+
+static bool tells_money(const struct event *e, const struct payment *p)
+{
+    return (e->kind == EV_ANSWER || e->kind == EV_NOTICE) && e->answer.payment_key == p->key;
+}
+
+// A word is awaited on money as it comes in, and said by an operator; money on its way back waits for none.
+static const char *word_law(const struct rules *rules, const struct bundle *before, const struct event *e,
+                            const struct bundle *after, const struct step *out)
+{
+    for (unsigned i = 0; i < after->n_payments; i++) {
+        const struct payment *is = &after->payment[i];
+        enum word was = i < before->n_payments ? before->payment[i].word : WORD_NONE;
+        bool resolved = e->kind == EV_RESOLVE && e->resolve.payment_key == is->key;
+        if (resolved && was != WORD_AWAITED) return "only what is awaited is said";
+        if (resolved && is->word != (e->resolve.accepts ? WORD_ACCEPTED : WORD_NONE)) return "what is said is done";
+        if (was == is->word) continue;
+        if (is->word == WORD_AWAITED && (rules->late_payment != LATE_HOLD || was != WORD_NONE || !tells_money(e, is) ||
+                                         before->payment[i].captured_fen > 0))
+            return "a word is awaited on money as it comes in";
+        if (is->word == WORD_ACCEPTED && !(resolved && after->order.state == ORDER_PAID && is->counts))
+            return "accepted money makes its order paid";
+        if (is->word == WORD_NONE && is->refunding_fen + is->refunded_fen != is->captured_fen)
+            return "what waits for no word any more goes back";
+    }
+    bool retakes = out->stock == STOCK_RETAKE;
+    if (retakes && e->stock_is_short) return "stock that is not there is not taken";
+    return NULL;
+}
+
+static bool is_wanted(const struct payment *p)
+{
+    return p->state == PAYMENT_CREATING || p->state == PAYMENT_WAITING;
+}
+
+static bool serves(const struct event *e, const struct payment *p)
+{
+    bool alike = p->channel == e->pay.channel && p->product == e->pay.product;
+    return is_wanted(p) && alike && (p->product != PRODUCT_JSAPI || str_eq(p->payer, e->pay.payer));
+}
+
+static bool is_asked(const struct step *out, uint64_t payment_key)
+{
+    for (unsigned i = 0; i < out->n_calls; i++)
+        if (out->calls[i].payment_key == payment_key) return true;
+    return false;
+}
+
+// Who wants to pay gets an attempt that serves, one there is or a new one; then it is the only one that is wanted, and
+// is asked for when those before it have been asked about.
+static const char *pay_law(const struct bundle *before, const struct event *e, const struct bundle *after,
+                           const struct step *out)
+{
+    if (e->kind != EV_PAY) return out->payment_key ? "only who wants to pay is given an attempt" : NULL;
+    const struct payment *p = NULL;
+    unsigned n_wanted = 0;
+    bool waits = false;
+    for (unsigned i = 0; i < after->n_payments; i++) {
+        const struct payment *other = &after->payment[i];
+        if (other->key == out->payment_key) p = other;
+        n_wanted += is_wanted(other);
+        waits = waits || (other->state == PAYMENT_CLOSING && other->tries > 0);
+    }
+    if (!p || !serves(e, p)) return "who wants to pay is given an attempt that serves";
+    if (!out->payments_added)
+        return out->changed || out->n_calls || out->n_traces ? "an attempt that serves is used as it is" : NULL;
+    if (n_wanted != 1) return "the attempt that was asked for last is the one that is wanted";
+    if (is_asked(out, p->key) == waits) return "it is asked for once those before it have been asked about";
+    if (waits && p->due_ms > e->now_ms + 2000) return "and within two seconds";
+    for (unsigned i = 0; i < before->n_payments; i++) {
+        bool asked = is_asked(out, after->payment[i].key);
+        bool never = before->payment[i].state == PAYMENT_CREATING && before->payment[i].tries == 0;
+        if (asked != (is_wanted(&before->payment[i]) && !never)) return "those that were wanted are asked about";
     }
     return NULL;
 }
@@ -640,6 +765,10 @@ const char *step_law(const struct rules *rules, const struct bundle *before, con
     if (!broken) broken = proofs_law(rules, before, e, after);
     if (!broken) broken = given_back_law(before, e, after);
     if (!broken) broken = came_and_went_law(e, after);
+    if (!broken) broken = failed_law(before, e, after);
+    if (!broken) broken = abnormal_law(before, e, after);
+    if (!broken) broken = word_law(rules, before, e, after, out);
+    if (!broken) broken = pay_law(before, e, after, out);
     if (!broken) broken = checks_law(before, e, after);
     if (!broken) broken = payable_law(rules, e, after);
     if (!broken) broken = due_law(before, e, after);

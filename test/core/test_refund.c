@@ -492,6 +492,162 @@ static void a_merchants_refunds_of_a_reopened_order_are_his_own(void **state)
     assert_int_equal(d.b.refund[0].cause, CAUSE_MERCHANT);
 }
 
+// --- A number that ended without moving money
+
+static void desk_late_refund(struct desk *d) // of the system's own, under way
+{
+    desk_cancelled(d, REASON_TIMEOUT);
+    desk_notice(d, 0, FACT_PAID, PRICE_FEN);
+    CALLED(d, CALL_REFUND);
+}
+
+static void a_merchants_refund_that_was_closed_has_failed(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 500);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
+    desk_due(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_CLOSED);
+    REFUND_IS(&d, 0, REFUND_FAILED);
+    TOLD(&d, EVENT_REFUND_FAILED);
+    PAYMENT_IS(&d, 0, PAYMENT_CAPTURED);
+    assert_int_equal(d.b.n_refunds, 1);
+    assert_true(d.b.order.due_ms == TIME_NEVER);
+    desk_refund(&d, 0);
+    assert_int_equal(call_of(&d, CALL_REFUND)->amount_fen, PRICE_FEN);
+}
+
+// Each under a number of its own, until the money is home; a crash repeats the number at hand.
+static void money_that_must_go_back_goes_on_under_another_number(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_late_refund(&d);
+    uint64_t number[4] = {call_of(&d, CALL_REFUND)->number_key};
+    for (unsigned i = 1; i < 4; i++) {
+        uint64_t ended = d.b.refund[d.b.n_refunds - 1].key;
+        desk_refund_answer(&d, d.b.n_refunds - 1, i % 2 ? CALL_REFUND : CALL_REFUND_QUERY, OUTCOME_DONE,
+                           FACT_REFUND_CLOSED);
+        TOLD(&d, EVENT_REFUND_FAILED);
+        assert_int_equal(d.out.n_calls, 0);
+        PAYMENT_IS(&d, 0, PAYMENT_REFUNDING);
+        assert_true(d.b.refund[d.b.n_refunds - 1].replaces_key == ended);
+        assert_int_equal(d.b.refund[d.b.n_refunds - 1].cause, CAUSE_LATE);
+        assert_true(d.b.order.due_ms >= d.now_ms + MINUTE_MS); // whatever it was will hardly be over at once
+        desk_reload(&d);
+        desk_due(&d);
+        number[i] = call_of(&d, CALL_REFUND)->number_key;
+        for (unsigned k = 0; k < i; k++)
+            assert_true(number[k] != number[i]);
+        desk_reload(&d);
+        desk_due(&d); // nobody heard
+        assert_true(call_of(&d, CALL_REFUND)->number_key == number[i]);
+    }
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    assert_int_equal(d.b.order.refunded_fen, PRICE_FEN);
+    assert_true(d.b.order.due_ms == TIME_NEVER);
+}
+
+static void words_about_the_number_that_ended_change_nothing(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_late_refund(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_CLOSED);
+    static const enum fact LATE[] = {FACT_REFUND_CLOSED, FACT_REFUND_ACCEPTED, FACT_REFUND_ABSENT};
+    for (unsigned i = 0; i < 3; i++) {
+        desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, LATE[i]);
+        assert_true(nothing_happened(&d));
+    }
+    assert_int_equal(d.b.n_refunds, 2);
+}
+
+static void strange_and_second_money_goes_on_under_another_number_as_well(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct desk d;
+        desk_two_attempts(&d);
+        desk_notice(&d, 1, FACT_PAID, i ? PRICE_FEN : PRICE_FEN + 1);
+        if (i) desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+        desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_CLOSED);
+        assert_int_equal(d.b.refund[1].cause, i ? CAUSE_DUPLICATE : CAUSE_MISMATCH);
+        desk_due_at(&d, d.b.refund[1].due_ms);
+        assert_true(call_of(&d, CALL_REFUND)->number_key == d.b.refund[1].key);
+        desk_refund_answer(&d, 1, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
+        PAYMENT_IS(&d, i ? 0 : 1, i ? PAYMENT_REFUNDED : PAYMENT_MISMATCHED);
+    }
+}
+
+static void what_went_back_over_there_meanwhile_needs_no_other_number(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_late_refund(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_CLOSED);
+    desk_notice(&d, 0, FACT_PAID_AND_REFUNDED, PRICE_FEN);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+    assert_int_equal(d.out.n_calls, 0);
+    assert_true(d.b.order.due_ms == TIME_NEVER);
+}
+
+// --- A refund that is stuck until somebody acts
+
+static void an_abnormal_refund_is_no_end_and_is_asked_about(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_late_refund(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
+    assert_false(d.b.refund[0].is_abnormal);
+    for (unsigned i = 0; i < 3; i++) {
+        desk_due(&d);
+        CALLED(&d, CALL_REFUND_QUERY);
+        desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_ABNORMAL);
+        assert_true(d.b.refund[0].is_abnormal);
+        REFUND_IS(&d, 0, REFUND_PENDING);
+        assert_int_equal(d.b.order.refunded_fen, 0);
+        assert_int_equal(d.out.n_events, 0);
+    }
+    desk_due(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_ACCEPTED); // somebody acted
+    assert_false(d.b.refund[0].is_abnormal);
+    desk_due(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_DONE);
+    PAYMENT_IS(&d, 0, PAYMENT_REFUNDED);
+}
+
+static void an_abnormal_refund_may_be_done_or_closed_next(void **state)
+{
+    (void)state;
+    static const enum fact NEXT[] = {FACT_REFUND_DONE, FACT_REFUND_CLOSED};
+    for (unsigned i = 0; i < 2; i++) {
+        struct desk d;
+        desk_late_refund(&d);
+        desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ABNORMAL);
+        desk_due(&d);
+        desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, NEXT[i]);
+        REFUND_IS(&d, 0, i ? REFUND_FAILED : REFUND_SUCCEEDED);
+        assert_false(d.b.refund[d.b.n_refunds - 1].is_abnormal);
+    }
+}
+
+static void abnormal_is_a_word(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_late_refund(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
+    for (unsigned i = 0; i < 9; i++) { // never unknown three times in a row
+        desk_due(&d);
+        desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, i % 3 ? FACT_REFUND_ABSENT : FACT_REFUND_ABNORMAL);
+        assert_int_equal(d.out.n_calls, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +678,14 @@ int main(void)
         cmocka_unit_test(an_uncertain_system_refund_is_asked_about_as_well),
         cmocka_unit_test(words_about_refunds_nobody_made_change_nothing),
         cmocka_unit_test(a_merchants_refunds_of_a_reopened_order_are_his_own),
+        cmocka_unit_test(a_merchants_refund_that_was_closed_has_failed),
+        cmocka_unit_test(money_that_must_go_back_goes_on_under_another_number),
+        cmocka_unit_test(words_about_the_number_that_ended_change_nothing),
+        cmocka_unit_test(strange_and_second_money_goes_on_under_another_number_as_well),
+        cmocka_unit_test(what_went_back_over_there_meanwhile_needs_no_other_number),
+        cmocka_unit_test(an_abnormal_refund_is_no_end_and_is_asked_about),
+        cmocka_unit_test(an_abnormal_refund_may_be_done_or_closed_next),
+        cmocka_unit_test(abnormal_is_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
