@@ -308,7 +308,8 @@ static void notice_answered(struct world *w, const struct letter *l)
     struct clients *c = w->clients;
     bool good = l->r.reply.status == 200 && !l->r.reply.code;
     bool money = n->answer.fact == FACT_PAID || n->answer.fact == FACT_PAID_AND_REFUNDED;
-    if (good && l->r.notice.verdict == NOTICE_STRANGE) c->n_strange_acked++;
+    if (good && l->r.notice.verdict == NOTICE_STRANGE && c->n_strange_acked < TRADES_MAX)
+        (void)snprintf(c->strange_acked[c->n_strange_acked++], sizeof c->strange_acked[0], "%.23s", n->number);
     if (good && l->r.notice.verdict == NOTICE_GOOD && money && c->n_money_acked < TRADES_MAX) {
         bool known = false;
         for (unsigned i = 0; i < c->n_money_acked && !known; i++)

@@ -48,6 +48,7 @@ struct clients {
     unsigned n_told;
     uint64_t money_acked[TRADES_MAX]; // payments whose notification of money was acknowledged
     unsigned n_money_acked;
+    char strange_acked[TRADES_MAX][24]; // numbers of nobody's whose notification was acknowledged
     unsigned n_strange_acked;
 };
 

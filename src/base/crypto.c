@@ -427,6 +427,12 @@ void crypto_sha256(struct str data, uint8_t out[32])
         abort(); // a hash that is not one would pass for one
 }
 
+void crypto_sha1(struct str data, uint8_t out[20])
+{
+    unsigned n = 0;
+    if (EVP_Digest(data.n ? data.p : "", data.n, out, &n, EVP_sha1(), NULL) != 1 || n != 20) abort(); // as above
+}
+
 void crypto_hex(const uint8_t *p, size_t n, char *out)
 {
     static const char hex[] = "0123456789abcdef";

@@ -131,6 +131,31 @@ bool time_from_beijing(struct str s, int64_t *ms)
     return true;
 }
 
+bool day_from_beijing(struct str s, int64_t *ms)
+{
+    char whole[TIME_TEXT_SIZE];
+    if (s.n != DAY_TEXT_SIZE - 1) return false;
+    memcpy(whole, s.p, s.n);
+    memcpy(whole + s.n, " 00:00:00", 10);
+    return time_from_beijing(str_of(whole), ms);
+}
+
+void day_to_beijing(int64_t ms, char out[DAY_TEXT_SIZE])
+{
+    char whole[TIME_TEXT_SIZE];
+    time_to_beijing(ms, whole);
+    memcpy(out, whole, DAY_TEXT_SIZE - 1);
+    out[DAY_TEXT_SIZE - 1] = 0;
+}
+
+int64_t day_of_beijing(int64_t ms)
+{
+    char day[DAY_TEXT_SIZE];
+    int64_t begins_ms = 0;
+    day_to_beijing(ms, day);
+    return day_from_beijing(str_of(day), &begins_ms) ? begins_ms : ms;
+}
+
 bool time_from_rfc3339(struct str s, int64_t *ms)
 {
     struct civil c;

@@ -13,7 +13,11 @@ void time_to_rfc3339(int64_t ms, char out[TIME_TEXT_SIZE]); // 2026-11-23T02:05:
 bool time_from_rfc3339(struct str s, int64_t *ms);          // any offset, fraction optional
 void time_to_beijing(int64_t ms, char out[TIME_TEXT_SIZE]); // 2026-11-23 10:05:00
 bool time_from_beijing(struct str s, int64_t *ms);
-void time_to_http(int64_t ms, char out[TIME_TEXT_SIZE]); // Mon, 23 Nov 2026 02:05:00 GMT (RFC 9110)
+bool day_from_beijing(struct str s, int64_t *ms); // 2026-11-23: the instant that day begins
+#define DAY_TEXT_SIZE 11
+void day_to_beijing(int64_t ms, char out[DAY_TEXT_SIZE]); // the day an instant is in
+int64_t day_of_beijing(int64_t ms);                       // and when it began
+void time_to_http(int64_t ms, char out[TIME_TEXT_SIZE]);  // Mon, 23 Nov 2026 02:05:00 GMT (RFC 9110)
 
 // "90s", "5m", "2h", "15d", "500ms": the durations of configuration. False when malformed, negative or
 // overflowing.

@@ -210,6 +210,11 @@ static bool keys_load(struct alipay *a, const struct alipay_options *o, char why
     return certs_load(a, o, why) && alipay_key_load(a, "alipay_cert_file", o->alipay_cert_file, why);
 }
 
+const struct alipay_app *alipay_app_of(const struct channel *c)
+{
+    return &((const struct alipay *)c)->app;
+}
+
 struct channel *alipay_open(const struct alipay_options *options, struct caller *caller, struct answer_sink *sink,
                             const uint8_t secret[ID_SECRET_SIZE], char why[200])
 {

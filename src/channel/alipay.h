@@ -24,4 +24,8 @@ struct alipay_options {  // all borrowed for the time of alipay_open(); NULL is 
 struct channel *alipay_open(const struct alipay_options *options, struct caller *caller, struct answer_sink *sink,
                             const uint8_t secret[ID_SECRET_SIZE], char why[200]);
 
+// What its messages are made with and judged by (alipay_wire.h); `c` is one that alipay_open() gave.
+struct alipay_app;
+const struct alipay_app *alipay_app_of(const struct channel *c);
+
 #endif

@@ -5,7 +5,8 @@
 #include "channel/alipay_wire.h"
 #include <stdio.h>
 
-#define QR_CODE_MAX 512 // bytes of a QR code's text; what qr.h draws
+#define NODE_NAME_SIZE 96
+#define QR_CODE_MAX    512 // bytes of a QR code's text; what qr.h draws
 
 // --- The signed part
 
@@ -415,10 +416,9 @@ static void judge_node(const struct alipay_app *app, const struct call *call, co
 }
 
 // "alipay.trade.query" is answered under "alipay_trade_query_response".
-static void node_name(enum call_method method, char out[64])
+static void node_name(const char *method, char out[NODE_NAME_SIZE])
 {
-    const char *dotted = alipay_method(method);
-    (void)snprintf(out, 64, "%s_response", dotted ? dotted : "");
+    (void)snprintf(out, NODE_NAME_SIZE, "%s_response", method ? method : "");
     for (char *p = out; *p; p++)
         if (*p == '.') *p = '_';
 }
@@ -431,24 +431,35 @@ static bool names_another_cert(const struct alipay_app *app, const json_t *root)
     return app->alipay_cert_sn && sn && !field_is(root, "alipay_cert_sn", app->alipay_cert_sn);
 }
 
+const json_t *alipay_signed_node(const struct alipay_app *app, const char *method, struct str body, const json_t *root,
+                                 const char **why)
+{
+    char name[NODE_NAME_SIZE];
+    struct str raw, sign = field(root, "sign");
+    node_name(method, name);
+    const char *at = json_object_get(root, name) ? name : "error_response";
+    const json_t *node = json_object_get(root, at);
+    *why = "";
+    if (!json_is_object(node) || !alipay_member_raw(body, at, &raw))
+        *why = "no response in the answer";
+    else if (sign.n == 0)
+        *why = "no signature";
+    else if (names_another_cert(app, root))
+        *why = "another alipay_cert_sn";
+    else if (!is_signed(app, raw, sign))
+        *why = "bad signature";
+    return (*why)[0] ? NULL : node;
+}
+
 static void judge_root(const struct alipay_app *app, const struct call *call, struct str body, const json_t *root,
                        struct answer *a, struct buf *text)
 {
-    char name[64];
-    struct str raw, sign = field(root, "sign");
-    node_name(call->method, name);
-    const char *at = json_object_get(root, name) ? name : "error_response";
-    const json_t *node = json_object_get(root, at);
-    if (!json_is_object(node) || !alipay_member_raw(body, at, &raw))
-        say_unknown(a, "no response in the answer");
-    else if (sign.n == 0)
-        say_unknown(a, "no signature");
-    else if (names_another_cert(app, root))
-        say_unknown(a, "another alipay_cert_sn");
-    else if (!is_signed(app, raw, sign))
-        say_unknown(a, "bad signature");
-    else
+    const char *why;
+    const json_t *node = alipay_signed_node(app, alipay_method(call->method), body, root, &why);
+    if (node)
         judge_node(app, call, node, a, text);
+    else
+        say_unknown(a, why);
 }
 
 void alipay_answer(const struct alipay_app *app, const struct call *call, const struct call_reply *reply,

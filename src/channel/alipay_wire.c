@@ -204,20 +204,18 @@ static void add_pair(const char *name, struct str value, struct buf *out)
 }
 
 // All but biz_content and sign; an empty one is not sent at all, since verifiers disagree about empties.
-static unsigned common_params(const struct alipay_app *app, const struct call *call, const char *timestamp,
-                              struct alipay_param *params)
+static unsigned common_params(const struct alipay_app *app, const char *method, const char *notify_url,
+                              const char *timestamp, struct alipay_param *params)
 {
     unsigned n = 0;
     params[n++] = (struct alipay_param){STR("app_id"), str_of(app->app_id)};
     params[n++] = (struct alipay_param){STR("charset"), STR("utf-8")};
     params[n++] = (struct alipay_param){STR("format"), STR("JSON")};
-    params[n++] = (struct alipay_param){
-        STR("method"), str_of(alipay_is_page(call) ? "alipay.trade.wap.pay" : alipay_method(call->method))};
+    params[n++] = (struct alipay_param){STR("method"), str_of(method)};
     params[n++] = (struct alipay_param){STR("sign_type"), STR("RSA2")};
     params[n++] = (struct alipay_param){STR("timestamp"), str_of(timestamp)};
     params[n++] = (struct alipay_param){STR("version"), STR("1.0")};
-    if (call->method == CALL_CREATE && app->notify_url[0])
-        params[n++] = (struct alipay_param){STR("notify_url"), str_of(app->notify_url)};
+    if (notify_url[0]) params[n++] = (struct alipay_param){STR("notify_url"), str_of(notify_url)};
     if (app->app_cert_sn) {
         params[n++] = (struct alipay_param){STR("app_cert_sn"), str_of(app->app_cert_sn)};
         params[n++] = (struct alipay_param){STR("alipay_root_cert_sn"), str_of(app->root_cert_sn)};
@@ -239,31 +237,47 @@ static void write_url(const struct alipay_app *app, const struct alipay_param *p
     add_pair("sign", sign, url);
 }
 
-bool alipay_request(const struct alipay_app *app, const struct call *call, struct str subject, int64_t now_ms,
-                    int64_t real_ms, struct call_request *out)
+static bool request_write(const struct alipay_app *app, const char *method, const char *notify_url, bool is_local,
+                          struct str content, int64_t real_ms, struct call_request *out)
 {
-    if (!alipay_method(call->method)) return false;
-    struct buf content = {0}, canonical = {0}, sign = {0};
+    struct buf canonical = {0}, sign = {0};
     struct alipay_param params[COMMON_PARAMS_MAX];
     char timestamp[TIME_TEXT_SIZE];
     time_to_beijing(real_ms, timestamp);
-    biz_content(app, call, subject, now_ms, &content);
-    unsigned n = common_params(app, call, timestamp, params);
-    params[n++] = (struct alipay_param){STR("biz_content"), buf_view(&content)};
+    unsigned n = common_params(app, method, notify_url, timestamp, params);
+    params[n++] = (struct alipay_param){STR("biz_content"), content};
     alipay_canonical(params, n, &canonical);
-    bool ok = !content.failed && !canonical.failed && crypto_rsa2_sign(app->app_key, buf_view(&canonical), &sign) &&
-              !sign.failed;
-    if (ok && alipay_is_page(call)) {
+    bool ok = !canonical.failed && crypto_rsa2_sign(app->app_key, buf_view(&canonical), &sign) && !sign.failed;
+    if (ok && is_local) {
         out->is_local = true;
         write_url(app, params, n, "", buf_view(&sign), &out->body);
     } else if (ok) {
         out->is_post = true;
         write_url(app, params, n, "biz_content", buf_view(&sign), &out->url);
         buf_z(&out->headers, "Content-Type: application/x-www-form-urlencoded;charset=utf-8\n");
-        add_pair("biz_content", buf_view(&content), &out->body);
+        add_pair("biz_content", content, &out->body);
     }
-    buf_free(&content);
     buf_free(&canonical);
     buf_free(&sign);
     return ok && !out->url.failed && !out->headers.failed && !out->body.failed;
+}
+
+bool alipay_request(const struct alipay_app *app, const struct call *call, struct str subject, int64_t now_ms,
+                    int64_t real_ms, struct call_request *out)
+{
+    if (!alipay_method(call->method)) return false;
+    struct buf content = {0};
+    bool is_page = alipay_is_page(call);
+    biz_content(app, call, subject, now_ms, &content);
+    bool ok = !content.failed && request_write(app, is_page ? "alipay.trade.wap.pay" : alipay_method(call->method),
+                                               call->method == CALL_CREATE ? app->notify_url : "", is_page,
+                                               buf_view(&content), real_ms, out);
+    buf_free(&content);
+    return ok;
+}
+
+bool alipay_method_request(const struct alipay_app *app, const char *method, struct str content, int64_t real_ms,
+                           struct call_request *out)
+{
+    return request_write(app, method, "", false, content, real_ms, out);
 }

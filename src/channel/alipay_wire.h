@@ -7,6 +7,7 @@
 
 #include "base/crypto.h"
 #include "base/id.h"
+#include "base/json_in.h"
 #include "channel/caller.h"
 
 // What every message is made with and judged by. Borrowed, never changes; "" where not set.
@@ -46,6 +47,9 @@ void alipay_canonical(struct alipay_param *params, unsigned n, struct buf *out);
 // signed. A page's request is local: its body is the address.
 bool alipay_request(const struct alipay_app *app, const struct call *call, struct str subject, int64_t now_ms,
                     int64_t real_ms, struct call_request *out);
+// Any other method of the gateway, with its business content.
+bool alipay_method_request(const struct alipay_app *app, const char *method, struct str content, int64_t real_ms,
+                           struct call_request *out);
 const char *alipay_method(enum call_method method); // "alipay.trade.query"; NULL for CALL_NONE
 // Whether it asks for an address ("alipay.trade.wap.pay") that is made here, without the gateway: the buyer's browser
 // takes it there, and nothing exists over there before he has confirmed.
@@ -61,6 +65,11 @@ void alipay_answer(const struct alipay_app *app, const struct call *call, const 
 // The raw bytes of a member's value in a JSON object, as transmitted. `object` has passed json_read_object();
 // on other bytes the result means nothing, but stays inside them. False when there is no such member.
 bool alipay_member_raw(struct str object, const char *name, struct str *value);
+
+// The object a method is answered with, out of an answer's parsed bytes, when Alipay signed it; else NULL, and `why` is
+// a constant that says what is wrong. Lives as long as `root`.
+const json_t *alipay_signed_node(const struct alipay_app *app, const char *method, struct str body, const json_t *root,
+                                 const char **why);
 
 // --- Notifications (alipay_notice.c)
 

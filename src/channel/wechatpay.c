@@ -381,6 +381,11 @@ static void app_fill(struct wechatpay *w, const uint8_t secret[ID_SECRET_SIZE])
     memcpy(w->app.secret, secret, ID_SECRET_SIZE);
 }
 
+const struct wechatpay_app *wechatpay_app_of(const struct channel *c)
+{
+    return &((const struct wechatpay *)c)->app;
+}
+
 struct channel *wechatpay_open(const struct wechatpay_options *options, struct caller *caller,
                                const struct answer_sink *sink, const uint8_t secret[ID_SECRET_SIZE], char why[200])
 {

@@ -31,6 +31,10 @@ struct wechatpay_options { // all borrowed for the time of wechatpay_open(); NUL
 struct channel *wechatpay_open(const struct wechatpay_options *options, struct caller *caller,
                                const struct answer_sink *sink, const uint8_t secret[ID_SECRET_SIZE], char why[200]);
 
+// What its messages are made with and judged by (wechatpay_wire.h); `c` is one that wechatpay_open() gave.
+struct wechatpay_app;
+const struct wechatpay_app *wechatpay_app_of(const struct channel *c);
+
 // --- Payment inside WeChat. `c` is a channel that wechatpay_open() gave; any thread.
 
 bool wechatpay_has_oauth(const struct channel *c);

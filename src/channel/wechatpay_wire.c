@@ -110,6 +110,18 @@ bool wechatpay_certificates_request(const struct wechatpay_app *app, int64_t rea
     return authorize(app, real_ms, out);
 }
 
+bool wechatpay_get_request(const struct wechatpay_app *app, struct str url, const char *accept, int64_t real_ms,
+                           struct call_request *out)
+{
+    char serial[WECHATPAY_SERIAL_MAX + 1];
+    out->is_post = false;
+    buf_str(&out->url, url);
+    buf_printf(&out->headers, "Accept: %s\n", accept);
+    platform_keys_serial(app->keys, real_ms, serial);
+    if (serial[0]) buf_printf(&out->headers, "Wechatpay-Serial: %s\n", serial);
+    return authorize(app, real_ms, out);
+}
+
 // --- Bodies
 
 static void add_number(const struct wechatpay_app *app, const char *name, uint64_t key, struct buf *json)

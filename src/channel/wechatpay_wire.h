@@ -36,6 +36,10 @@ bool wechatpay_request(const struct wechatpay_app *app, const struct call *call,
                        struct call_request *out);
 bool wechatpay_certificates_request(const struct wechatpay_app *app, int64_t real_ms, struct call_request *out);
 
+// A GET of the address, signed. `accept` as the header says it.
+bool wechatpay_get_request(const struct wechatpay_app *app, struct str url, const char *accept, int64_t real_ms,
+                           struct call_request *out);
+
 // --- The seal: who signed a message, and when (wechatpay_seal.c)
 
 // The four "Wechatpay-" headers; empty where absent or there more than once.

@@ -37,7 +37,9 @@ static void want_request(struct item *it, const struct request *r)
     case REQUEST_STOCK_ADD: want_add(it, WANT_SKU)->text = r->stock_add.sku; break;
     case REQUEST_SKU_PUT:
     case REQUEST_CART_PUT:
-    case REQUEST_CART_CLEAR: break;
+    case REQUEST_CART_CLEAR:
+    case REQUEST_CASES:
+    case REQUEST_CASE_CLOSE: break;
     }
 }
 
@@ -86,6 +88,8 @@ uint64_t request_claim(const struct request *r)
     case REQUEST_CART_PUT:
     case REQUEST_CART_CLEAR: return name_claim('c', r->cart.cart);
     case REQUEST_NOTICE:
+    case REQUEST_CASES:
+    case REQUEST_CASE_CLOSE:
     case REQUEST_SKU_PUT: break;
     }
     return 0;
@@ -576,6 +580,22 @@ static void decide_resolve(struct engine *e, struct item *it)
     answer_order(e, it);
 }
 
+static void change_cases(struct engine *e, struct item *it, const struct case_row *rows, unsigned n)
+{
+    struct change *c = change_make(e, it, CHANGE_CASE);
+    c->cases = rows;
+    c->n_cases = n;
+    c->case_key = keygen_take(&e->keys, e->now_ms, n);
+}
+
+static void decide_case_close(struct engine *e, struct item *it)
+{
+    struct change *c = change_make(e, it, CHANGE_CASE_CLOSE);
+    c->case_key = it->request->case_key;
+    c->note = it->request->note;
+    reply_ok(it->request, 200);
+}
+
 static void decide_notice(struct engine *e, struct item *it)
 {
     struct request *r = it->request;
@@ -588,12 +608,18 @@ static void decide_notice(struct engine *e, struct item *it)
         change_order(e, it);
         return;
     }
-    struct change *c = change_make(e, it, CHANGE_CASE);
-    c->case_key = keygen_take(&e->keys, e->now_ms, 1);
-    c->case_channel = r->notice.channel;
-    c->case_number = str_of(r->notice.notice.number);
-    c->case_text = str_of(r->notice.notice.answer.provider_trade_no);
-    atomic_fetch_add_explicit(&e->stats.cases, 1, memory_order_relaxed);
+    struct case_row *row = arena_take(&e->arena, sizeof *row);
+    if (!row) {
+        problem(it, 503, "overloaded", "out of memory"); // it is sent again
+        return;
+    }
+    const struct notice *n = &r->notice.notice;
+    *row = (struct case_row){.kind = CASE_UNKNOWN_NUMBER,
+                             .channel = r->notice.channel,
+                             .number = str_of(n->number),
+                             .provider_trade_no = str_of(n->answer.provider_trade_no),
+                             .there_fen = n->answer.captured_fen};
+    change_cases(e, it, row, 1);
 }
 
 static void decide_stock_add(struct engine *e, struct item *it)
@@ -670,6 +696,11 @@ static void decide_request(struct engine *e, struct item *it)
     case REQUEST_PAY: decide_pay(e, it); break;
     case REQUEST_RESOLVE: decide_resolve(e, it); break;
     case REQUEST_NOTICE: decide_notice(e, it); break;
+    case REQUEST_CASES:
+        change_cases(e, it, r->cases.rows, r->cases.n);
+        reply_ok(r, 200);
+        break;
+    case REQUEST_CASE_CLOSE: decide_case_close(e, it); break;
     case REQUEST_STOCK_ADD: decide_stock_add(e, it); break;
     case REQUEST_SKU_PUT:
     case REQUEST_CART_PUT:

@@ -490,7 +490,11 @@ static void release_refused_change(struct engine *e, struct item *it)
     case APPLY_MISSING:
     case APPLY_EXISTS:
     case APPLY_FULL:
-        if (it->change->result == APPLY_MISSING)
+        if (r->kind == REQUEST_CASE_CLOSE && it->change->result == APPLY_MISSING)
+            reply_problem(r, 404, "unknown_case", "there is no such case");
+        else if (r->kind == REQUEST_CASE_CLOSE)
+            reply_problem(r, 409, "case_closed", "it was closed, with another note");
+        else if (it->change->result == APPLY_MISSING)
             reply_problem(r, 404, "unknown_sku", "there is no such sku");
         else if (it->change->result == APPLY_EXISTS)
             reply_problem(r, 409, "sku_exists", "stock is given once, at creation; adjust it with .../stock");
@@ -508,6 +512,7 @@ static void release_small_request(struct engine *e, struct item *it)
         struct document d = {.kind = DOCUMENT_SKU, .sku = &it->change->after};
         reply_present(e, r, it->change->created ? 201 : 200, &d);
     }
+    if (r->kind == REQUEST_CASES) r->cases.n_opened = it->change->n_opened;
     reply_out(e, r);
 }
 
@@ -658,6 +663,8 @@ static void release(struct engine *e)
             release_refused_change(e, it);
         else
             release_replies(e, it);
+        if (it->change && it->change->kind == CHANGE_CASE)
+            atomic_fetch_add_explicit(&e->stats.cases, it->change->n_opened, memory_order_relaxed);
     }
     if (e->last_event_key != last_event_key) {
         if (e->o.events) e->o.events(e->o.ctx, e->last_event_key);

@@ -37,6 +37,8 @@ enum request_kind {
     REQUEST_CART_CLEAR,
     REQUEST_PAY,
     REQUEST_RESOLVE,
+    REQUEST_CASES,
+    REQUEST_CASE_CLOSE,
 };
 
 struct order_wish {
@@ -70,7 +72,7 @@ struct request {
     struct hash128 idem_scope;
     struct hash128 body_hash; // of the raw body: Idempotency-Key and merchant_order_no compare it
     uint64_t order_key;       // CANCEL, CHECK, REFUND, PAY, RESOLVE
-    struct str note;          // CANCEL, REFUND, RESOLVE
+    struct str note;          // CANCEL, REFUND, RESOLVE, CASE_CLOSE
     union {
         struct order_wish place;
         enum cancel_reason cancel_reason;
@@ -103,6 +105,11 @@ struct request {
             uint64_t payment_key;
             bool accepts;
         } resolve;
+        struct {
+            const struct case_row *rows; // as in struct change
+            unsigned n, n_opened;        // the latter is the answer
+        } cases;
+        uint64_t case_key; // CASE_CLOSE
     };
     struct reply reply;
     // the engine's own while lent

@@ -64,6 +64,38 @@ struct idem_record {
     struct str answer;  // else the bytes
 };
 
+// Where our books and a provider's differ, until somebody has said what became of it. Nothing else ever follows from
+// one.
+enum case_kind {
+    CASE_UNKNOWN_NUMBER = 1, // a genuine notification of a number we never gave
+    CASE_MISSING_HERE,       // a bill has it, we do not
+    CASE_MISSING_THERE,      // we have it, no bill does
+    CASE_AMOUNT_DIFFERS,
+};
+#define CASE_KINDS        5 // with 0, which is none
+#define CASE_NUMBER_MAX   64
+#define CASE_NOTE_MAX     256
+#define CASES_AT_ONCE_MAX 64
+
+struct case_row {
+    uint64_t key;
+    enum case_kind kind;
+    enum channel_id channel;
+    bool is_refund;           // else a capture
+    struct str number;        // out_trade_no; together with the five before and the amounts it is one case, once
+    struct str refund_number; // empty: not a refund, or not known
+    struct str provider_trade_no;
+    int64_t here_fen, there_fen;     // 0: not there
+    uint64_t order_key, payment_key; // 0: not known
+    int64_t day_ms;                  // of the bill; 0: there was none
+    int64_t opened_ms, closed_ms;    // closed 0: open
+    struct str note;                 // of who closed it
+    // read only
+    enum order_state order_state; // as it is now; 0 without an order
+    enum payment_state payment_state;
+};
+const char *case_kind_name(enum case_kind k); // snake_case
+
 // --- Load
 
 enum want_kind {
@@ -100,7 +132,8 @@ enum change_kind {
     CHANGE_STOCK_ADD,  // sku (as loaded) and add; another number available by now: APPLY_CONFLICT
     CHANGE_CART_PUT,   // cart, sku.sku, quantity (0 removes)
     CHANGE_CART_CLEAR, // cart
-    CHANGE_CASE,       // a notification nobody can match: case_*
+    CHANGE_CASE,       // cases: those that were not there before are opened; n_opened
+    CHANGE_CASE_CLOSE, // case_key and note. APPLY_MISSING: there is none; APPLY_EXISTS: closed with another note
     CHANGE_IDEM,       // nothing but its idem record
     CHANGE_CONSUMED,   // the cancel receiver has consumed up to consumed_key; only when all before it in the batch are
                        // done
@@ -142,14 +175,16 @@ struct change {
     enum consumer consumer;
     uint64_t consumed_key;
     struct message dead;
-    uint64_t case_key;
-    enum channel_id case_channel;
-    struct str case_number, case_text;
+    const struct case_row *cases; // up to CASES_AT_ONCE_MAX; keys, order, and what is read only are not looked at:
+    unsigned n_cases;             // payment_key may be of none, then it is not kept
+    uint64_t case_key;            // CHANGE_CASE: the first of as many consecutive ones as there are cases
+    struct str note;
     // with any of them
     const struct idem_record *idem; // NULL: none
     // out
     enum apply_result result;
     bool created;         // CHANGE_SKU_PUT
+    unsigned n_opened;    // CHANGE_CASE
     struct str short_sku; // borrowed from lines or from the arena
     struct sku after;     // CHANGE_SKU_PUT: the row as it is now
 };
@@ -198,8 +233,15 @@ struct order_filter {
     uint64_t before_key;    // 0: from the newest
 };
 
+struct case_filter {
+    bool is_open, is_closed; // neither: any
+    uint64_t before_key;     // 0: from the newest
+    uint64_t key;            // that one only; 0: all
+};
+
 struct store_totals {
-    int64_t orders[8];         // by order_state
+    int64_t orders[8]; // by order_state
+    int64_t cases_open;
     int64_t deadlines_overdue; // window over for more than a minute and still not closing or beyond
 };
 
@@ -223,6 +265,8 @@ struct reader_ops {
     // newest first, on from `after` (empty: from the newest)
     bool (*skus)(struct reader *r, struct str after, struct sku *out, unsigned max, unsigned *n, struct arena *a);
     bool (*cart)(struct reader *r, struct str cart, struct cart_line *out, unsigned max, unsigned *n, struct arena *a);
+    bool (*cases)(struct reader *r, const struct case_filter *f, struct case_row *out, unsigned max, unsigned *n,
+                  struct arena *a); // newest first
     // What is owed by open orders, by key from after the one given.
     bool (*dues)(struct reader *r, uint64_t after_key, struct due_row *out, unsigned max, unsigned *n);
     bool (*totals)(struct reader *r, int64_t now_ms, struct store_totals *out);

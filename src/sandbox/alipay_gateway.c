@@ -168,7 +168,7 @@ static void gateway_answer(struct sandbox *s, const struct http_exchange *x, con
     char why[160];
     struct params params;
     struct buf object = {0};
-    struct call c = {.sandbox = s, .now_ms = clock_now_ms(s->clock), .out = &object};
+    struct call c = {.sandbox = s, .x = x, .now_ms = clock_now_ms(s->clock), .out = &object};
     bool readable = params_read(&params, x->query, x->body, why);
     struct str method = params_get(&params, "method");
     bool is_page = str_eq(method, STR("alipay.trade.wap.pay"));

@@ -33,6 +33,11 @@ static void begin_success(struct call *c)
     begin(c, "10000", "Success");
 }
 
+void alipay_success(struct call *c)
+{
+    begin_success(c);
+}
+
 static void put_sub(struct call *c, const char *sub_code, const char *sub_msg)
 {
     c->sub_code = sub_code;
@@ -637,6 +642,18 @@ static void cert_download(struct call *c)
     buf_free(&content);
 }
 
+// --- alipay.data.dataservice.bill.downloadurl.query
+
+static void bill(struct call *c)
+{
+    char type[33], date[33];
+    if (biz_text(c, "bill_type", sizeof type - 1, type, sizeof type) &&
+        biz_text(c, "bill_date", sizeof date - 1, date, sizeof date))
+        alipay_bill_query(c, type, date);
+    else
+        alipay_refuse_business(c, "isv.invalid-arguments", "bill_type and bill_date are texts");
+}
+
 // --- Which method
 
 static const struct {
@@ -650,6 +667,7 @@ static const struct {
     {"alipay.trade.refund", refund},
     {"alipay.trade.fastpay.refund.query", refund_query},
     {"alipay.open.app.alipaycert.download", cert_download},
+    {"alipay.data.dataservice.bill.downloadurl.query", bill},
 };
 #define N_METHODS (sizeof METHODS / sizeof METHODS[0])
 

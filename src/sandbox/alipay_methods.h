@@ -9,7 +9,8 @@
 // One call while it is being answered. Who it came through has checked who sent it.
 struct call {
     struct sandbox *sandbox;
-    json_t *biz;           // its content, read; the opener frees it
+    json_t *biz; // its content, read; the opener frees it
+    const struct http_exchange *x;
     struct str notify_url; // empty: nobody is told
     int64_t now_ms;
     bool is_bare;    // success is told by the HTTP status: no code and msg in the response object
@@ -31,6 +32,10 @@ struct gateway_fate alipay_gateway_fate(struct sandbox *s, const char *trace_hea
 // Whether the certificates that a call names, where it names any, are those of the key directory. False: refused.
 bool alipay_certs_are_ours(struct call *c, bool has_any, struct str app_cert_sn, struct str root_cert_sn);
 
+// alipay_bill.c
+void alipay_bill_query(struct call *c, const char *bill_type, const char *bill_date);
+
+void alipay_success(struct call *c); // the object is open; the caller adds members and closes it
 void alipay_refuse(struct call *c, const char *code, const char *msg, const char *sub_code, const char *sub_msg);
 void alipay_refuse_missing(struct call *c, const char *sub_code, const char *sub_msg);  // 40001
 void alipay_refuse_invalid(struct call *c, const char *sub_code, const char *sub_msg);  // 40002

@@ -2,8 +2,9 @@
 #include "sandbox/faults.h"
 #include <stdio.h>
 
-#define DELAY_MAX_MS (INT64_C(7) * 86400 * 1000)
-#define SEED_MAX     (INT64_C(1) << 53) // what every JSON reader keeps exactly
+#define DELAY_MAX_MS  (INT64_C(7) * 86400 * 1000)
+#define SEED_MAX      (INT64_C(1) << 53) // what every JSON reader keeps exactly
+#define BILL_DROP_MAX 1000000
 
 const struct faults FAULTS_NONE = {.seed = 1};
 
@@ -87,9 +88,19 @@ static void read_refund(struct faults *f, const struct json_in *root)
     json_in_fail(&in, "wechatpay", "out_of_range", "must be success, processing, abnormal or closed");
 }
 
+static void read_bill(struct faults *f, const struct json_in *root)
+{
+    static const char *const names[] = {"drop", "alter", NULL};
+    struct json_in in = {.at = "/bill", .fault = root->fault};
+    if (!json_in_object(root, "bill", false, &in.object) || !json_in_only(&in, names)) return;
+    (void)json_in_int(&in, "drop", false, 0, BILL_DROP_MAX, &f->bill.drop);
+    (void)json_in_bool(&in, "alter", false, &f->bill.alter);
+}
+
 bool faults_read(struct faults *f, struct str text, struct json_fault *fault)
 {
-    static const char *const names[] = {"notify", "gateway", "refund", "unscanned_close_kills_qr", "seed", NULL};
+    static const char *const names[] = {"notify", "gateway", "refund", "bill", "unscanned_close_kills_qr",
+                                        "seed",   NULL};
     *f = FAULTS_NONE;
     json_t *root = json_read_object(text, fault);
     if (!root) return false;
@@ -98,6 +109,7 @@ bool faults_read(struct faults *f, struct str text, struct json_fault *fault)
         read_notify(f, &in);
         read_gateway(f, &in);
         read_refund(f, &in);
+        read_bill(f, &in);
         (void)json_in_bool(&in, "unscanned_close_kills_qr", false, &f->unscanned_close_kills_qr);
         (void)json_in_int(&in, "seed", false, 0, SEED_MAX, &f->seed);
     }
@@ -163,6 +175,13 @@ void faults_write(const struct faults *f, struct buf *out)
         json_key(out, "refund");
         json_open(out, '{');
         json_kz(out, "wechatpay", OUTCOMES[f->refund_wechatpay]);
+        json_close(out, '}');
+    }
+    if (f->bill.drop || f->bill.alter) {
+        json_key(out, "bill");
+        json_open(out, '{');
+        json_ki64(out, "drop", f->bill.drop);
+        write_bool(out, "alter", f->bill.alter);
         json_close(out, '}');
     }
     write_bool(out, "unscanned_close_kills_qr", f->unscanned_close_kills_qr);

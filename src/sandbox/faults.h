@@ -24,6 +24,10 @@ struct faults {
         bool unavailable;
     } gateway;
     enum refund_outcome refund_wechatpay; // how the refunds that WeChat Pay accepted end
+    struct {
+        int64_t drop; // as many rows are left out of each daily bill, the oldest first
+        bool alter;   // the first that is left is a fen more
+    } bill;
     bool unscanned_close_kills_qr;
     int64_t seed;
 };

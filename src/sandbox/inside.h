@@ -6,13 +6,16 @@
 //   trades.c   what may happen to a trade                 notifier.c         sends what is owed
 //   ledger.c   rows                                       faults.c, keys.c, loopback.c
 //
+//   bill.c   a day's bill: rows, faults, download addresses
+//
 //   alipay_gateway.c   methods of /gateway.do             wechat_gateway.c   calls of /v3/, who sent them
 //   alipay_methods.c                                      wechat_orders.c, wechat_refunds.c, wechat_oauth.c
 //   alipay_wire.c      signatures, forms, yuan            wechat_wire.c, wechat_nonces.c
 //   alipay_notice.c    what a notification says           wechat_notice.c
 //   alipay_v3.c        the same methods under /v3/alipay/
 //   alipay_cashier.c   the page of wap.pay
-//   alipay_ca.c        certificate mode's files
+//   alipay_ca.c        certificate mode's files           wechat_bill.c
+//   alipay_bill.c      the bill, GBK in a zip
 //
 // Law: an answer leaves the house after the commit of the round that made it (sandbox.c, round_end). So every handler
 // runs with the ledger locked, fills an `answer` and returns; it never answers by itself.

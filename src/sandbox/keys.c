@@ -355,7 +355,7 @@ static bool identity_read(struct sandbox_identity *id, const char *dir, struct s
     return !fault.code || fail(why, dir, IDENTITY_FILE, fault.detail);
 }
 
-static bool identity_load(struct sandbox_identity *id, const char *dir, char why[200])
+bool sandbox_identity_read(const char *dir, struct sandbox_identity *id, char why[200])
 {
     char text[4096];
     size_t n;
@@ -433,7 +433,7 @@ static bool wechat_load(struct keys *k, const char *dir, char why[200])
 
 static bool keys_load(struct keys *k, const char *dir, char why[200])
 {
-    return identity_load(&k->identity, dir, why) && wechat_load(k, dir, why) &&
+    return sandbox_identity_read(dir, &k->identity, why) && wechat_load(k, dir, why) &&
            (k->app_public = key_load(crypto_public_key_load, dir, "app_public_key.pem", why)) &&
            (k->app_private = key_load(crypto_private_key_load, dir, "app_private_key.pem", why)) &&
            (k->alipay_private = key_load(crypto_private_key_load, dir, "sandbox_alipay_private_key.pem", why)) &&

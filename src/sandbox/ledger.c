@@ -98,6 +98,8 @@ enum statement {
     S_GRANT_FIND,
     S_GRANT_USE,
     S_GRANTS_PURGE,
+    S_BILL_TRADES,
+    S_BILL_REFUNDS,
     S_NOTICE_ADD,
     S_NOTICES_DUE,
     S_NOTICE_END,
@@ -141,6 +143,12 @@ static const char *const SQL[N_STATEMENTS] = {
     [S_GRANT_FIND] = "SELECT openid, expires_ms, used FROM grant_code WHERE code = ?",
     [S_GRANT_USE] = "UPDATE grant_code SET used = 1 WHERE code = ?",
     [S_GRANTS_PURGE] = "DELETE FROM grant_code WHERE expires_ms <= ?",
+    [S_BILL_TRADES] =
+        SELECT_TRADE "WHERE t.channel = ?1 AND t.paid_ms >= ?2 AND t.paid_ms < ?3 ORDER BY t.paid_ms, t.id",
+    [S_BILL_REFUNDS] = "SELECT r.trade_id, r.channel, r.out_request_no, r.refund_no, r.notify_url, r.state,"
+                       " r.amount_fen, r.created_ms, r.due_ms, r.done_ms, r.by_public_key FROM refund r"
+                       " JOIN trade t ON t.id = r.trade_id"
+                       " WHERE t.channel = ?1 AND r.created_ms >= ?2 AND r.created_ms < ?3 ORDER BY r.created_ms, r.id",
     [S_NOTICE_ADD] = "INSERT INTO notice VALUES(NULL,?,?,?,?,?,?,?,?)",
     [S_NOTICES_DUE] = "SELECT id, channel, url, fields, attempt, due_ms, forged FROM notice"
                       " WHERE ended = 0 AND due_ms <= ? ORDER BY due_ms, id",
@@ -413,24 +421,26 @@ void ledger_codes_kill(struct ledger *l, enum sandbox_channel ch, const char *ou
 
 // --- Trades
 
+static void trade_of_row(sqlite3_stmt *s, struct trade *t)
+{
+    int at = N_CODE_COLUMNS;
+    code_of_row(s, &t->code);
+    t->id = sqlite3_column_int64(s, at++);
+    column_text(s, at++, t->trade_no, sizeof t->trade_no);
+    t->state = (enum trade_state)sqlite3_column_int(s, at++);
+    t->refunded_fen = sqlite3_column_int64(s, at++);
+    t->created_ms = sqlite3_column_int64(s, at++);
+    t->expires_ms = sqlite3_column_int64(s, at++);
+    t->paid_ms = sqlite3_column_int64(s, at++);
+    t->closed_ms = sqlite3_column_int64(s, at++);
+    t->refund_ms = sqlite3_column_int64(s, at++);
+    column_text(s, at++, t->payer, sizeof t->payer);
+}
+
 static bool trade_row(struct ledger *l, enum statement which, struct trade *t)
 {
-    sqlite3_stmt *s = l->statements[which];
     bool found = read_row(l, which);
-    if (found) {
-        int at = N_CODE_COLUMNS;
-        code_of_row(s, &t->code);
-        t->id = sqlite3_column_int64(s, at++);
-        column_text(s, at++, t->trade_no, sizeof t->trade_no);
-        t->state = (enum trade_state)sqlite3_column_int(s, at++);
-        t->refunded_fen = sqlite3_column_int64(s, at++);
-        t->created_ms = sqlite3_column_int64(s, at++);
-        t->expires_ms = sqlite3_column_int64(s, at++);
-        t->paid_ms = sqlite3_column_int64(s, at++);
-        t->closed_ms = sqlite3_column_int64(s, at++);
-        t->refund_ms = sqlite3_column_int64(s, at++);
-        column_text(s, at++, t->payer, sizeof t->payer);
-    }
+    if (found) trade_of_row(l->statements[which], t);
     read_end(l, which);
     return found;
 }
@@ -530,23 +540,25 @@ void ledger_refund_save(struct ledger *l, const struct refund *r)
     write_end(l, S_REFUND_SAVE);
 }
 
+static void refund_of_row(sqlite3_stmt *s, struct refund *r)
+{
+    r->trade_id = sqlite3_column_int64(s, 0);
+    r->channel = (enum sandbox_channel)sqlite3_column_int(s, 1);
+    column_text(s, 2, r->out_request_no, sizeof r->out_request_no);
+    column_text(s, 3, r->refund_no, sizeof r->refund_no);
+    column_text(s, 4, r->notify_url, sizeof r->notify_url);
+    r->state = (enum refund_state)sqlite3_column_int(s, 5);
+    r->amount_fen = sqlite3_column_int64(s, 6);
+    r->created_ms = sqlite3_column_int64(s, 7);
+    r->due_ms = sqlite3_column_int64(s, 8);
+    r->done_ms = sqlite3_column_int64(s, 9);
+    r->by_public_key = sqlite3_column_int(s, 10) != 0;
+}
+
 static bool refund_row(struct ledger *l, enum statement which, struct refund *r)
 {
-    sqlite3_stmt *s = l->statements[which];
     bool found = read_row(l, which);
-    if (found) {
-        r->trade_id = sqlite3_column_int64(s, 0);
-        r->channel = (enum sandbox_channel)sqlite3_column_int(s, 1);
-        column_text(s, 2, r->out_request_no, sizeof r->out_request_no);
-        column_text(s, 3, r->refund_no, sizeof r->refund_no);
-        column_text(s, 4, r->notify_url, sizeof r->notify_url);
-        r->state = (enum refund_state)sqlite3_column_int(s, 5);
-        r->amount_fen = sqlite3_column_int64(s, 6);
-        r->created_ms = sqlite3_column_int64(s, 7);
-        r->due_ms = sqlite3_column_int64(s, 8);
-        r->done_ms = sqlite3_column_int64(s, 9);
-        r->by_public_key = sqlite3_column_int(s, 10) != 0;
-    }
+    if (found) refund_of_row(l->statements[which], r);
     read_end(l, which);
     return found;
 }
@@ -599,6 +611,37 @@ struct totals ledger_totals(struct ledger *l)
                             sqlite3_column_int64(s, 3)};
     read_end(l, S_TOTALS);
     return t;
+}
+
+// --- Bills
+
+static sqlite3_stmt *bill_bind(struct ledger *l, enum statement which, enum sandbox_channel ch, int64_t from_ms,
+                               int64_t until_ms)
+{
+    sqlite3_stmt *s = l->statements[which];
+    sqlite3_bind_int(s, 1, (int)ch);
+    sqlite3_bind_int64(s, 2, from_ms);
+    sqlite3_bind_int64(s, 3, until_ms);
+    return s;
+}
+
+void ledger_bill(struct ledger *l, enum sandbox_channel ch, int64_t from_ms, int64_t until_ms,
+                 void (*row)(void *ctx, const struct trade *t, const struct refund *r), void *ctx)
+{
+    struct trade t;
+    struct refund r;
+    sqlite3_stmt *s = bill_bind(l, S_BILL_TRADES, ch, from_ms, until_ms);
+    while (read_row(l, S_BILL_TRADES)) {
+        trade_of_row(s, &t);
+        row(ctx, &t, NULL);
+    }
+    read_end(l, S_BILL_TRADES);
+    s = bill_bind(l, S_BILL_REFUNDS, ch, from_ms, until_ms);
+    while (read_row(l, S_BILL_REFUNDS)) {
+        refund_of_row(s, &r);
+        if (ledger_trade_by_id(l, r.trade_id, &t)) row(ctx, &t, &r);
+    }
+    read_end(l, S_BILL_REFUNDS);
 }
 
 // --- OAuth

@@ -128,6 +128,11 @@ struct refund_use {
 } ledger_refund_use(struct ledger *l, int64_t trade_id);
 struct totals ledger_totals(struct ledger *l); // only refunds that succeeded count
 
+// What happened with a provider from an instant to before another, oldest first: every capture (`r` NULL), then every
+// refund that was asked for. `row` may look things up, but not call this again.
+void ledger_bill(struct ledger *l, enum sandbox_channel ch, int64_t from_ms, int64_t until_ms,
+                 void (*row)(void *ctx, const struct trade *t, const struct refund *r), void *ctx);
+
 void ledger_notice_add(struct ledger *l, const struct notice *n, int64_t trade_id, enum notice_end end);
 // The owed ones due at `now_ms`, oldest first, that are not among `skip`; at most `max`. Each answer's fields are the
 // caller's to free. Returns how many.

@@ -3,6 +3,7 @@
 #include "base/json_in.h"
 #include "base/log.h"
 #include "sandbox/alipay_cashier.h"
+#include "sandbox/bill.h"
 #include "sandbox/inside.h"
 #include "sandbox/notifier.h"
 #include "sandbox/visit.h"
@@ -127,6 +128,8 @@ static void route(struct sandbox *s, const struct http_exchange *x, struct answe
         wechat_gateway_request(s, x, a);
     else if (is_at(x, WECHAT_AUTHORIZE) || is_at(x, WECHAT_ACCESS_TOKEN))
         wechat_oauth_request(s, x, a);
+    else if (is_at(x, ALIPAY_BILL_DOWNLOAD))
+        alipay_bill_download(s, x, a);
     else if (is_at(x, "/cashier"))
         cashier(s, x, a);
     else if (is_at(x, "/wallet") || str_starts(x->path, STR("/wallet/")))

@@ -41,6 +41,9 @@ bool sandbox_start(struct sandbox *s); // false: no thread; free it then
 void sandbox_stop(struct sandbox *s);  // ends both threads; what is owed stays owed in the file
 void sandbox_free(struct sandbox *s);  // after stop (or without start); NULL allowed
 
+// What a key directory says, without a sandbox. False with a reason.
+bool sandbox_identity_read(const char *keys_dir, struct sandbox_identity *id, char why[200]);
+
 unsigned sandbox_port(const struct sandbox *s);
 const struct sandbox_identity *sandbox_identity(const struct sandbox *s);
 

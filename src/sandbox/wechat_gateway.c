@@ -2,6 +2,7 @@
 // WeChat Pay's side of the door: which call it is, who sent it, what the faults make of it, and the signature under
 // every answer. Everything is HTTP/1.1 with JSON, errors too, and the headers are spelt as the SDKs look for them.
 #include "base/timetext.h"
+#include "sandbox/bill.h"
 #include "sandbox/trades.h"
 #include "sandbox/wechat_methods.h"
 #include "sandbox/wechat_nonces.h"
@@ -26,6 +27,8 @@ static const struct route {
     {HTTP_POST, ORDERS "out-trade-no/", "/close", wechat_close, true, false},
     {HTTP_POST, "/v3/refund/domestic/refunds", NULL, wechat_refund, true, true},
     {HTTP_GET, "/v3/refund/domestic/refunds/", "", wechat_refund_query, true, false},
+    {HTTP_GET, "/v3/bill/tradebill", NULL, wechat_bill, true, false},
+    {HTTP_GET, WECHAT_BILL_DOWNLOAD, NULL, wechat_bill_download, true, false},
     {HTTP_GET, "/v3/certificates", NULL, certificates, false, false},
 };
 #define N_ROUTES (sizeof ROUTES / sizeof ROUTES[0])
@@ -206,6 +209,10 @@ static void answer_write(struct sandbox *s, const struct wechat_call *c, struct 
     time_to_http(c->now_ms, date); // by the clock the codes live and die by: a merchant may compare his own with it
     buf_printf(&a->headers, "Request-ID: %s\r\nDate: %s\r\n", request_id, date);
     answer_json(a, c->status);
+    if (c->is_file && c->status == 200) {
+        a->content_type = "text/plain;charset=utf-8";
+        return;
+    }
     if (!wechat_signature_write(s->keys.platform_private, serial, buf_view(&a->body), &a->headers))
         a->body.failed = true;
 }

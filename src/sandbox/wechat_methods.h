@@ -14,6 +14,7 @@ struct wechat_call {
     json_t *body;    // the parsed body of a POST
     int64_t now_ms;
     bool by_public_key; // what the merchant wants to see signed under the public key's id
+    bool is_file;       // the answer is no JSON and is not signed
     int status;
     struct buf *out;
 };
@@ -28,6 +29,10 @@ void wechat_close(struct wechat_call *c);
 // wechat_refunds.c
 void wechat_refund(struct wechat_call *c);
 void wechat_refund_query(struct wechat_call *c);
+
+// wechat_bill.c
+void wechat_bill(struct wechat_call *c);
+void wechat_bill_download(struct wechat_call *c);
 
 // {"code","message"} and, where one member is at fault, "detail":{"field","issue","location"}.
 void wechat_refuse(struct wechat_call *c, int status, const char *code, const char *message);

@@ -115,6 +115,10 @@ static void reply_write(struct api_request *q)
         reply_problem_out(q);
     else if (q->r.kind == REQUEST_CART_PUT || q->r.kind == REQUEST_CART_CLEAR)
         read_cart(q->worker, q->x, q->r.cart.cart);
+    else if (q->r.kind == REQUEST_CASES)
+        cases_reply(q);
+    else if (q->r.kind == REQUEST_CASE_CLOSE)
+        read_case(q->worker, q->x, q->r.case_key);
     else
         http_respond(q->x, reply->status, "application/json", reply->replayed ? "Idempotent-Replayed: true\r\n" : NULL,
                      buf_view(&reply->body));
@@ -406,6 +410,33 @@ static void route_messages(struct route *rt)
     if (may(rt, SCOPE_READ)) read_messages(rt->w, rt->x);
 }
 
+static void route_case(struct route *rt, uint64_t key)
+{
+    if (rt->n == 3) return read_case(rt->w, rt->x, key);
+    struct api_request *q = api_request_new(rt->w, rt->x, REQUEST_CASE_CLOSE);
+    if (!q) return;
+    q->r.case_key = key;
+    send_if(parse_case_close(rt->x, q), q);
+}
+
+// What repeats itself is one case, and closing is done once: neither needs an Idempotency-Key.
+static void route_cases(struct route *rt)
+{
+    struct http_exchange *x = rt->x;
+    bool closes = rt->n == 4 && is(rt, 3, "close");
+    uint64_t key;
+    if (rt->n > 3 && !closes) return not_found(x);
+    if (closes ? x->method != HTTP_POST : !is_get(x) && (rt->n != 2 || x->method != HTTP_POST))
+        return wrong_method(x, closes ? "POST" : rt->n == 2 ? "GET, HEAD, POST" : "GET, HEAD");
+    if (!may(rt, is_get(x) ? SCOPE_READ : SCOPE_ADMIN)) return;
+    if (rt->n > 2 && !id_parse(rt->w->shell->secret, "case_", rt->seg[2], &key))
+        return http_problem(x, 404, "unknown_case", "there is no such case", NULL);
+    if (rt->n > 2) return route_case(rt, key);
+    if (is_get(x)) return read_cases(rt->w, x);
+    struct api_request *q = api_request_new(rt->w, x, REQUEST_CASES);
+    if (q) send_if(parse_cases_body(rt->w, x, q), q);
+}
+
 static void route_v1(struct route *rt)
 {
     if (is(rt, 1, "skus")) return route_sku(rt);
@@ -414,6 +445,7 @@ static void route_v1(struct route *rt)
     if (is(rt, 1, "orders")) return route_order(rt);
     if (is(rt, 1, "events")) return route_events(rt);
     if (is(rt, 1, "messages") && rt->n == 2) return route_messages(rt);
+    if (is(rt, 1, "cases")) return route_cases(rt);
     not_found(rt->x);
 }
 

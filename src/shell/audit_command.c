@@ -10,7 +10,6 @@
 #include "shell/shell.h"
 #include "store/audit.h"
 #include <curl/curl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -125,26 +124,12 @@ static void print_json(const struct audit_line *lines, int n, bool broken)
     buf_free(&b);
 }
 
-// A test clock may have moved time: its offset is kept beside the store, by `till dev` and by `till serve
-// --test-clock`.
-static int64_t test_clock_offset_ms(const char *store)
-{
-    char beside[PATH_MAX], named[PATH_MAX];
-    (void)snprintf(named, sizeof named, "%s-clock", store);
-    (void)snprintf(beside, sizeof beside, "%s", store);
-    char *slash = strrchr(beside, '/');
-    size_t n = slash ? (size_t)(slash + 1 - beside) : 0;
-    (void)snprintf(beside + n, sizeof beside - n, "clock");
-    int64_t offset_ms = test_clock_offset_read(named);
-    return offset_ms ? offset_ms : test_clock_offset_read(beside);
-}
-
 static int audit(const char *path, const struct ledger *l, bool with_ledger, bool as_json)
 {
     struct audit_line lines[AUDIT_LINES_MAX];
     char why[200];
-    int n = audit_run(path, clock_real_ms() + test_clock_offset_ms(path), GRACE_MS, with_ledger ? l->trades : NULL,
-                      l->n, lines, why);
+    int n = audit_run(path, clock_real_ms() + test_clock_offset_of_store(path), GRACE_MS,
+                      with_ledger ? l->trades : NULL, l->n, lines, why);
     if (n < 0) {
         (void)fprintf(stderr, "till audit: %s\n", why);
         return 1;

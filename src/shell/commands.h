@@ -8,6 +8,7 @@ int dev_command(int argc, char **argv);
 int serve_command(int argc, char **argv);
 int sandbox_command(int argc, char **argv);
 int audit_command(int argc, char **argv);
+int reconcile_command(int argc, char **argv);
 // In folders of their own beside src/, which the rest of it does not know.
 int sim_main(int argc, char **argv);
 int bench_main(int argc, char **argv);

@@ -52,6 +52,20 @@ static const struct command COMMANDS[] = {
      "  --store URL    the store (sqlite:till-data/till.db)\n"
      "  --sandbox URL  compare with the provider's own ledger as well\n"
      "  --json         for programs\n"},
+    {"reconcile", "compare the providers' daily bills with the store", "till reconcile [--date D] [FLAGS]",
+     "Fetches each provider's bill of a day in Shanghai, checks it, and lists what differs: missing here, missing\n"
+     "there, amount differs. Each difference is an open case (GET /v1/cases), once, until somebody closes it; nothing\n"
+     "is mended. Exit status 0 when all match, 1 when something differs or a bill cannot be had.\n"
+     "\n"
+     "  --date D         the day, as 2026-11-23; it must be over (yesterday)\n"
+     "  --channel C      alipay or wechatpay; without it all that are configured\n"
+     "  --data DIR       of a `till dev`: its store and its sandbox's keys\n"
+     "  --sandbox URL    with --data, where its sandbox is (http://127.0.0.1:8081)\n"
+     "  --store URL      the store (sqlite:till-data/till.db); may be a live server's\n"
+     "  --url URL        the server that has the store open and takes the cases (server.public_url or .listen)\n"
+     "  --key KEY        its API key, of scope admin; better in the environment, as TILL_KEY\n"
+     "  --json           for programs\n"
+     "  --config FILE, --section.name VALUE, TILL_SECTION_NAME: the channels' keys, as for `till serve`\n"},
     {"bench", "built-in load", "till bench NAME [FLAGS]",
      "Names: place, noop, notify, expire, pending, mixed, policies, txmsg. The last line is one JSON "
      "object.\n"

@@ -15,8 +15,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } COMMANDS[] = {
-    {"dev", dev_command}, {"serve", serve_command}, {"sandbox", sandbox_command}, {"audit", audit_command},
-    {"sim", sim_main},    {"bench", bench_main},    {"key", auth_key_command},
+    {"dev", dev_command},     {"serve", serve_command},         {"sandbox", sandbox_command},
+    {"audit", audit_command}, {"reconcile", reconcile_command}, {"sim", sim_main},
+    {"bench", bench_main},    {"key", auth_key_command},
 };
 
 static int run(int argc, char **argv)

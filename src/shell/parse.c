@@ -316,6 +316,26 @@ bool parse_resolve(struct http_exchange *x, struct api_request *q)
     return body_close(&b, x, &q->arena);
 }
 
+bool parse_cases_body(struct worker *w, struct http_exchange *x, struct api_request *q)
+{
+    struct body b;
+    if (!body_open(&b, x, false)) return false;
+    (void)parse_cases(w, b.root, &b.fault, q);
+    return body_close(&b, x, &q->arena);
+}
+
+bool parse_case_close(struct http_exchange *x, struct api_request *q)
+{
+    static const char *const known[] = {"note", NULL};
+    struct body b;
+    if (!body_open(&b, x, false)) return false;
+    json_in_only(&b.in, known);
+    if (json_in_str(&b.in, "note", true, CASE_NOTE_MAX, &q->r.note) && q->r.note.n == 0)
+        json_in_fail(&b.in, "note", "out_of_range", "a note is 1 to %d bytes: what became of it", CASE_NOTE_MAX);
+    copy_into(&q->arena, &q->r.note);
+    return body_close(&b, x, &q->arena);
+}
+
 bool parse_sku_put(struct http_exchange *x, struct str sku, struct api_request *q)
 {
     static const char *const known[] = {"title", "price", "currency", "stock", NULL};

@@ -400,7 +400,7 @@ static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
         {"till_checkbacks_unknown_total", "Check-backs about orders that are not ours: never decided.",
          &st->checks_unknown},
         {"till_sweep_rescued_total", "Orders a sweep moved on.", &st->swept},
-        {"till_cases_total", "Notifications of numbers never given.", &st->cases},
+        {"till_cases_total", "Cases opened: where our books and a provider's differ.", &st->cases},
     };
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         metric_one(b, plain[i].name, "counter", plain[i].help, count(plain[i].c));
@@ -437,6 +437,7 @@ void read_metrics(struct worker *w, struct http_exchange *x)
         &w->out, "till_deadlines_unaccounted", "gauge",
         "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
     buf_printf(&w->out, "till_deadlines_unaccounted %lld\n", (long long)totals.deadlines_overdue);
+    metric_one(&w->out, "till_cases_open", "gauge", "Cases nobody has closed.", (unsigned long long)totals.cases_open);
     metrics_of_engine(engine_stats(s->engine), &w->out);
     providers_metrics(s, &w->out);
     s->broker->ops->metrics(s->broker, &w->out);

@@ -3,9 +3,8 @@
 #include "base/log.h"
 #include "broker/embedded.h"
 #include "broker/rocketmq.h"
-#include "channel/alipay.h"
-#include "channel/wechatpay.h"
 #include "sandbox/sandbox.h"
+#include "shell/channels.h"
 #include "shell/shell.h"
 #include "store/sqlite.h"
 #include <errno.h>
@@ -112,38 +111,6 @@ static bool default_key(struct service *s, const char *key, const char *fmt, ...
     return config_set_default(s->config, key, value, s->why);
 }
 
-static bool default_alipay(struct service *s, const char *keys)
-{
-    const struct sandbox_identity *id = sandbox_identity(s->sandbox);
-    return default_key(s, "alipay.gateway", "http://127.0.0.1:%u/gateway.do", sandbox_port(s->sandbox)) &&
-           default_key(s, "alipay.app_id", "%s", id->app_id) &&
-           default_key(s, "alipay.seller_id", "%s", id->seller_id) &&
-           default_key(s, "alipay.private_key_file", "%s/app_private_key.pem", keys) &&
-           default_key(s, "alipay.alipay_public_key_file", "%s/alipay_public_key.pem", keys);
-}
-
-// Payment inside WeChat only where the key directory has the application's secret.
-static bool default_oauth(struct service *s, const char *keys)
-{
-    char secret[PATH_MAX + 16];
-    (void)snprintf(secret, sizeof secret, "%s/app_secret", keys);
-    if (access(secret, R_OK) != 0) return true;
-    return default_key(s, "wechatpay.oauth_url", "http://127.0.0.1:%u", sandbox_port(s->sandbox)) &&
-           default_key(s, "wechatpay.app_secret_file", "%s", secret);
-}
-
-static bool default_wechatpay(struct service *s, const char *keys)
-{
-    const struct sandbox_identity *id = sandbox_identity(s->sandbox);
-    return default_key(s, "wechatpay.base_url", "http://127.0.0.1:%u", sandbox_port(s->sandbox)) &&
-           default_key(s, "wechatpay.mchid", "%s", id->mchid) && default_key(s, "wechatpay.appid", "%s", id->appid) &&
-           default_key(s, "wechatpay.serial", "%s", id->merchant_serial) &&
-           default_key(s, "wechatpay.private_key_file", "%s/merchant_private_key.pem", keys) &&
-           default_key(s, "wechatpay.apiv3_key_file", "%s/apiv3_key", keys) &&
-           default_key(s, "wechatpay.platform_key_file", "%s/platform_public_key.pem", keys) &&
-           default_key(s, "wechatpay.platform_key_id", "%s", id->platform_key_id) && default_oauth(s, keys);
-}
-
 static bool open_sandbox(struct service *s)
 {
     char keys[PATH_MAX], data[PATH_MAX], why[200];
@@ -159,7 +126,9 @@ static bool open_sandbox(struct service *s)
                                 .pages_below = s->config->server.public_url};
     s->sandbox = sandbox_open(&o, why);
     if (!s->sandbox) return fail(s, "sandbox: %s", why);
-    return default_alipay(s, keys) && default_wechatpay(s, keys);
+    char base_url[48];
+    (void)snprintf(base_url, sizeof base_url, "http://127.0.0.1:%u", sandbox_port(s->sandbox));
+    return channels_default_sandbox(s->config, sandbox_identity(s->sandbox), base_url, keys, s->why);
 }
 
 static bool open_dev(struct service *s)
@@ -281,49 +250,6 @@ static void post_answer(void *ctx, const struct answer *a)
     engine_post_answer(s->shell.engine, a);
 }
 
-static bool open_alipay(struct service *s, const struct answer_sink *sink)
-{
-    char why[200], notify_url[320];
-    if (!config_has_alipay(s->config)) return true;
-    (void)snprintf(notify_url, sizeof notify_url, "%s/notify/alipay", s->shell.public_url);
-    struct alipay_options ao = {
-        .gateway = s->config->alipay.gateway,
-        .app_id = s->config->alipay.app_id,
-        .private_key_file = s->config->alipay.private_key_file,
-        .alipay_public_key_file = s->config->alipay.alipay_public_key_file,
-        .app_cert_file = s->config->alipay.app_cert_file,
-        .alipay_cert_file = s->config->alipay.alipay_cert_file,
-        .root_cert_file = s->config->alipay.root_cert_file,
-        .seller_id = s->config->alipay.seller_id,
-        .notify_url = notify_url,
-    };
-    struct answer_sink copy = *sink;
-    s->shell.channels[CHANNEL_ALIPAY] = alipay_open(&ao, s->shell.caller, &copy, s->shell.secret, why);
-    return s->shell.channels[CHANNEL_ALIPAY] || fail(s, "%s", why);
-}
-
-static bool open_wechatpay(struct service *s, const struct answer_sink *sink)
-{
-    char why[200], notify_url[320];
-    if (!config_has_wechatpay(s->config)) return true;
-    (void)snprintf(notify_url, sizeof notify_url, "%s/notify/wechatpay", s->shell.public_url);
-    struct wechatpay_options wo = {
-        .base_url = s->config->wechatpay.base_url,
-        .mchid = s->config->wechatpay.mchid,
-        .appid = s->config->wechatpay.appid,
-        .serial = s->config->wechatpay.serial,
-        .private_key_file = s->config->wechatpay.private_key_file,
-        .platform_key_file = s->config->wechatpay.platform_key_file,
-        .platform_key_id = s->config->wechatpay.platform_key_id,
-        .apiv3_key_file = s->config->wechatpay.apiv3_key_file,
-        .oauth_url = s->config->wechatpay.oauth_url,
-        .app_secret_file = s->config->wechatpay.app_secret_file,
-        .notify_url = notify_url,
-    };
-    s->shell.channels[CHANNEL_WECHATPAY] = wechatpay_open(&wo, s->shell.caller, sink, s->shell.secret, why);
-    return s->shell.channels[CHANNEL_WECHATPAY] || fail(s, "%s", why);
-}
-
 static bool open_channels(struct service *s)
 {
     s->shell.alipay_product = s->config->alipay.any_product == ANY_WAP ? PRODUCT_WAP : PRODUCT_QR;
@@ -333,7 +259,8 @@ static bool open_channels(struct service *s)
     struct answer_sink sink = {post_answer, s};
     s->shell.caller = caller_open(&co, why);
     if (!s->shell.caller) return fail(s, "%s", why);
-    return open_alipay(s, &sink) && open_wechatpay(s, &sink);
+    return channels_open(s->config, s->shell.caller, &sink, s->shell.public_url, s->shell.secret, s->shell.channels,
+                         s->why);
 }
 
 static void post_news(void *ctx, const struct broker_news *n)

@@ -6,6 +6,7 @@
 #ifndef TILL_SHELL_SHELL_H
 #define TILL_SHELL_SHELL_H
 
+#include "base/json_in.h"
 #include "engine/engine.h"
 #include "http/http.h"
 #include "port/clock.h"
@@ -116,6 +117,8 @@ bool parse_pay(struct worker *w, struct http_exchange *x, struct api_request *q)
 bool parse_open(struct http_exchange *x, enum channel_id *channel);
 bool parse_resolve(struct http_exchange *x, struct api_request *q);
 bool parse_empty(struct http_exchange *x);
+bool parse_cases_body(struct worker *w, struct http_exchange *x, struct api_request *q);
+bool parse_case_close(struct http_exchange *x, struct api_request *q);
 bool parse_sku_put(struct http_exchange *x, struct str sku, struct api_request *q);
 bool parse_stock_add(struct http_exchange *x, struct str sku, struct api_request *q);
 bool parse_cart_put(struct http_exchange *x, struct str cart, struct str sku, struct api_request *q);
@@ -152,6 +155,13 @@ void providers_metrics(struct shell *s, struct buf *out);
 // --- messages.c
 void read_messages(struct worker *w, struct http_exchange *x);
 
+// --- cases.c
+void read_cases(struct worker *w, struct http_exchange *x);
+void read_case(struct worker *w, struct http_exchange *x, uint64_t key);
+// Of the body's JSON, into request.cases; false with `fault` filled.
+bool parse_cases(struct worker *w, const json_t *root, struct json_fault *fault, struct api_request *q);
+void cases_reply(struct api_request *q);
+
 // --- sweep.c
 struct sweep *sweep_new(struct shell *s, const char *cron, struct reader *reader, char why[200]); // reader: borrowed
 bool sweep_start(struct sweep *w);
@@ -177,6 +187,7 @@ void test_clock_follow(struct test_clock *t, const char *gateway);
 void test_clock_stop(struct test_clock *t); // a move that is under way ends unsettled, soon; NULL allowed
 void test_clock_free(struct test_clock *t);
 int64_t test_clock_offset_read(const char *path); // 0 when there is no such file
+int64_t test_clock_offset_of_store(const char *store);
 void test_clock_get(struct worker *w, struct http_exchange *x);
 void test_clock_post(struct worker *w, struct http_exchange *x);
 bool test_clock_closed(struct test_clock *t, struct http_exchange *x);

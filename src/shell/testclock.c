@@ -9,6 +9,7 @@
 #include "shell/remote_clock.h"
 #include "shell/shell.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,6 +189,20 @@ static void *run(void *arg)
 }
 
 // --- Requests
+
+// A test clock may have moved time: its offset is kept beside the store, by `till dev` and by `till serve
+// --test-clock`.
+int64_t test_clock_offset_of_store(const char *store)
+{
+    char beside[PATH_MAX], named[PATH_MAX];
+    (void)snprintf(named, sizeof named, "%s-clock", store);
+    (void)snprintf(beside, sizeof beside, "%s", store);
+    char *slash = strrchr(beside, '/');
+    size_t n = slash ? (size_t)(slash + 1 - beside) : 0;
+    (void)snprintf(beside + n, sizeof beside - n, "clock");
+    int64_t offset_ms = test_clock_offset_read(named);
+    return offset_ms ? offset_ms : test_clock_offset_read(beside);
+}
 
 void test_clock_get(struct worker *w, struct http_exchange *x)
 {

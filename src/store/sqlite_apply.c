@@ -514,16 +514,52 @@ static enum apply_result apply_cart_put(struct sqlite_store *s, const struct cha
     return APPLY_DONE;
 }
 
-static enum apply_result apply_case(struct sqlite_store *s, const struct change *c)
+// A case that was there before stays as it is, open or closed: the same difference is not told twice.
+static void case_open(struct sqlite_store *s, struct change *c, const struct case_row *row, uint64_t key)
 {
     struct params p = params_of(s, ST_CASE_ADD);
+    put_key(&p, key);
+    put_i64(&p, row->kind);
+    put_i64(&p, row->channel);
+    put_i64(&p, row->is_refund);
+    put_text(&p, row->number);
+    put_text(&p, row->refund_number);
+    put_text(&p, row->provider_trade_no);
+    put_i64(&p, row->here_fen);
+    put_i64(&p, row->there_fen);
+    put_key(&p, row->payment_key);
+    put_i64(&p, row->day_ms);
+    put_i64(&p, c->at_ms);
+    if (statement_run(s, &p) && sqlite3_changes(s->db) > 0) c->n_opened++;
+    key_seen(s, key);
+}
+
+static enum apply_result apply_cases(struct sqlite_store *s, struct change *c)
+{
+    c->n_opened = 0;
+    for (unsigned i = 0; i < c->n_cases && s->rc == SQLITE_OK; i++)
+        case_open(s, c, &c->cases[i], c->case_key + i);
+    return APPLY_DONE;
+}
+
+// Closing it again with the same words is done already.
+static enum apply_result apply_case_close(struct sqlite_store *s, const struct change *c)
+{
+    enum apply_result r = APPLY_MISSING;
+    struct params p = params_of(s, ST_CASE_WAS);
+    put_key(&p, c->case_key);
+    bool found = statement_row(s, &p), closed = found && sqlite3_column_type(p.st, 0) != SQLITE_NULL;
+    if (found) {
+        struct str note = {sqlite3_column_blob(p.st, 1), (size_t)sqlite3_column_bytes(p.st, 1)};
+        r = closed && !str_eq(note, c->note) ? APPLY_EXISTS : APPLY_DONE;
+    }
+    statement_done(&p);
+    if (r != APPLY_DONE || closed) return r;
+    p = params_of(s, ST_CASE_CLOSE);
     put_key(&p, c->case_key);
     put_i64(&p, c->at_ms);
-    put_i64(&p, c->case_channel);
-    put_text(&p, c->case_number);
-    put_text(&p, c->case_text);
+    put_text(&p, c->note);
     statement_run(s, &p);
-    key_seen(s, c->case_key);
     return APPLY_DONE;
 }
 
@@ -548,7 +584,8 @@ static enum apply_result change_apply(struct sqlite_store *s, struct change *c, 
     case CHANGE_STOCK_ADD: r = apply_stock_add(s, c, a); break;
     case CHANGE_CART_PUT: r = apply_cart_put(s, c); break;
     case CHANGE_CART_CLEAR: cart_clear(s, c->cart); break;
-    case CHANGE_CASE: r = apply_case(s, c); break;
+    case CHANGE_CASE: r = apply_cases(s, c); break;
+    case CHANGE_CASE_CLOSE: r = apply_case_close(s, c); break;
     case CHANGE_CONSUMED: r = apply_consumed(s, c); break;
     case CHANGE_DEAD: message_write(s, &c->dead, TOPIC_DEAD, c->first_message_key, c->at_ms); break;
     case CHANGE_IDEM: break;

@@ -56,7 +56,11 @@ void put_null(struct params *p);
     "h.state, h.answer, h.owes, h.n_checks, h.tries, h.main_sequence, h.second_sequence, h.due_ms, h.broker, "         \
     "h.commit_log_offset, h.queue_offset"
 #define MESSAGE_COLUMNS "m.topic, m.key, m.at_ms, m.type, m.order_key, m.sequence, m.amount_fen, m.reason"
-#define SKU_COLUMNS     "s.sku, s.title, s.currency, s.price_fen, s.available, s.held, s.sold"
+#define CASE_COLUMNS                                                                                                   \
+    "c.key, c.kind, c.channel, c.is_refund, c.number, c.refund_number, c.provider_trade_no, c.here_fen, "              \
+    "c.there_fen, ifnull(c.order_key, 0), ifnull(c.payment_key, 0), c.day_ms, c.opened_ms, ifnull(c.closed_ms, 0), "   \
+    "c.note, ifnull(o.state, 0), ifnull(p.state, 0)"
+#define SKU_COLUMNS "s.sku, s.title, s.currency, s.price_fen, s.available, s.held, s.sold"
 
 void col_order(struct columns *c, struct order *o);
 void col_order_text(struct columns *c, struct order_text *t);
@@ -64,6 +68,7 @@ void col_payment(struct columns *c, struct payment *p);
 void col_refund(struct columns *c, struct refund *f);
 void col_half(struct columns *c, struct half *h);
 void col_message(struct columns *c, struct message_row *m);
+void col_case(struct columns *c, struct case_row *r);
 void col_sku(struct columns *c, struct sku *s);
 
 // The mark of a random string, see mark_index.h.
@@ -145,7 +150,11 @@ bool sqlite_secret_read(sqlite3 *db,
                    "ON CONFLICT (cart, sku) DO UPDATE SET quantity = excluded.quantity")                               \
     X(ST_CART_TAKE, "DELETE FROM carts WHERE cart = ?1 AND sku = ?2")                                                  \
     X(ST_CART_CLEAR, "DELETE FROM carts WHERE cart = ?")                                                               \
-    X(ST_CASE_ADD, "INSERT INTO cases VALUES (?, ?, ?, ?, ?)")                                                         \
+    X(ST_CASE_ADD, "INSERT INTO cases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "                                    \
+                   "(SELECT order_key FROM payments WHERE key = ?10), (SELECT key FROM payments WHERE key = ?10), "    \
+                   "?11, ?12, NULL, '') ON CONFLICT DO NOTHING")                                                       \
+    X(ST_CASE_WAS, "SELECT closed_ms, note FROM cases WHERE key = ?")                                                  \
+    X(ST_CASE_CLOSE, "UPDATE cases SET closed_ms = ?2, note = ?3 WHERE key = ?1")                                      \
     X(ST_IDEM_ADD, "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")                                       \
     X(ST_IDEM_OLD, "SELECT n, scope_a, at_ms FROM idempotency ORDER BY n LIMIT ?")                                     \
     X(ST_IDEM_PURGE, "DELETE FROM idempotency WHERE n <= ?")                                                           \

@@ -40,11 +40,18 @@
                "ORDER BY s.id DESC LIMIT ?2")                                                                          \
     X(RD_CART, "SELECT " SKU_COLUMNS ", c.quantity FROM carts c JOIN skus s ON s.sku = c.sku "                         \
                "WHERE c.cart = ? ORDER BY c.sku LIMIT ?")                                                              \
+    X(RD_CASES, "SELECT " CASE_COLUMNS " FROM cases c LEFT JOIN orders o ON o.key = c.order_key "                      \
+                "LEFT JOIN payments p ON p.key = c.payment_key WHERE c.key < ?1 AND (?2 = 0 OR c.key = ?2) "           \
+                "AND (?3 = 0 OR (c.closed_ms IS NULL) = (?3 = 1)) ORDER BY c.key DESC LIMIT ?4")                       \
+    X(RD_CASES_OPEN, "SELECT " CASE_COLUMNS " FROM cases c INDEXED BY cases_open "                                     \
+                     "LEFT JOIN orders o ON o.key = c.order_key LEFT JOIN payments p ON p.key = c.payment_key "        \
+                     "WHERE c.closed_ms IS NULL AND c.key < ?1 ORDER BY c.key DESC LIMIT ?4")                          \
     X(RD_DUES, "SELECT key, due_ms FROM orders INDEXED BY orders_owing "                                               \
                "WHERE due_ms IS NOT NULL AND key > ? ORDER BY key LIMIT ?")                                            \
     X(RD_TALLY, "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                          \
                 "(SELECT count(*) FROM orders INDEXED BY orders_owing WHERE due_ms IS NOT NULL "                       \
-                "AND expires_ms < ?1 AND state IN (1, 2)) FROM tally")
+                "AND expires_ms < ?1 AND state IN (1, 2)), "                                                           \
+                "(SELECT count(*) FROM cases INDEXED BY cases_open WHERE closed_ms IS NULL) FROM tally")
 
 #define X_ENUM(constant, sql) constant,
 enum read { READS(X_ENUM) N_READS };
@@ -345,6 +352,20 @@ static bool read_cart(struct reader *r, struct str cart, struct cart_line *out, 
     return query_end(&q);
 }
 
+static bool read_cases(struct reader *r, const struct case_filter *f, struct case_row *out, unsigned max, unsigned *n,
+                       struct arena *a)
+{
+    struct query q = query_of(r, f->is_open && !f->key ? RD_CASES_OPEN : RD_CASES, a);
+    put_key(&q.p, f->before_key ? f->before_key : (uint64_t)INT64_MAX);
+    put_key(&q.p, f->key);
+    put_i64(&q.p, f->is_open ? 1 : f->is_closed ? 2 : 0);
+    put_i64(&q.p, max);
+    *n = 0;
+    while (*n < max && query_row(&q))
+        col_case(&q.c, &out[(*n)++]);
+    return query_end(&q);
+}
+
 static bool read_dues(struct reader *r, uint64_t after_key, struct due_row *out, unsigned max, unsigned *n)
 {
     struct query q = query_of(r, RD_DUES, NULL);
@@ -368,6 +389,7 @@ static bool read_totals(struct reader *r, int64_t now_ms, struct store_totals *o
         for (int i = ORDER_PLACED; i <= ORDER_CANCELLED; i++)
             out->orders[i] = col_i64(&q.c);
         out->deadlines_overdue = col_i64(&q.c);
+        out->cases_open = col_i64(&q.c);
     } else {
         q.ok = false;
     }
@@ -396,6 +418,7 @@ static const struct reader_ops OPS = {
     .sku = read_sku,
     .skus = read_skus,
     .cart = read_cart,
+    .cases = read_cases,
     .dues = read_dues,
     .totals = read_totals,
     .close = read_close,

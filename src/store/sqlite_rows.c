@@ -183,6 +183,38 @@ void col_message(struct columns *c, struct message_row *m)
     m->message.reason = (enum cancel_reason)col_i64(c);
 }
 
+void col_case(struct columns *c, struct case_row *r)
+{
+    r->key = (uint64_t)col_i64(c);
+    r->kind = (enum case_kind)col_i64(c);
+    r->channel = (enum channel_id)col_i64(c);
+    r->is_refund = col_i64(c) != 0;
+    r->number = col_text(c);
+    r->refund_number = col_text(c);
+    r->provider_trade_no = col_text(c);
+    r->here_fen = col_i64(c);
+    r->there_fen = col_i64(c);
+    r->order_key = (uint64_t)col_i64(c);
+    r->payment_key = (uint64_t)col_i64(c);
+    r->day_ms = col_i64(c);
+    r->opened_ms = col_i64(c);
+    r->closed_ms = col_i64(c);
+    r->note = col_text(c);
+    r->order_state = (enum order_state)col_i64(c);
+    r->payment_state = (enum payment_state)col_i64(c);
+}
+
+const char *case_kind_name(enum case_kind k)
+{
+    switch (k) {
+    case CASE_UNKNOWN_NUMBER: return "unknown_number";
+    case CASE_MISSING_HERE: return "missing_here";
+    case CASE_MISSING_THERE: return "missing_there";
+    case CASE_AMOUNT_DIFFERS: return "amount_differs";
+    }
+    return "";
+}
+
 void col_sku(struct columns *c, struct sku *s)
 {
     s->sku = col_text(c);

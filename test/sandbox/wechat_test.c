@@ -43,8 +43,8 @@ static void whatever_else_is_refused(void **state)
         "WECHATPAY2-SHA256-RSA2048 mchid=\"1\",serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signature=\"\"",
         "WECHATPAY2-SHA256-RSA2048 mchid=\"1\",serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signature=\"5",
         "WECHATPAY2-SHA256-RSA2048 mchid=\"1\",serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signature=\"5\"x",
-        "WECHATPAY2-SHA256-RSA2048 "
-        "mchid=\"1\",serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signature=\"5\",mchid=\"1\"",
+        ("WECHATPAY2-SHA256-RSA2048 "
+         "mchid=\"1\",serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signature=\"5\",mchid=\"1\""),
         "WECHATPAY2-SHA256-RSA2048 mchid=\"1\",serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signatur=\"5\"",
         "WECHATPAY2-SHA256-RSA2048 mchid=1,serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signature=\"5\"",
         "WECHATPAY2-SM2-WITH-SM3 mchid=\"1\",serial_no=\"2\",nonce_str=\"3\",timestamp=\"4\",signature=\"5\"",

@@ -561,18 +561,87 @@ static void a_bundle_holds_what_is_unsettled_and_the_newest(void **state)
     assert_int_equal(b->payment[1].key, second);
 }
 
-static void a_case_is_kept(void **state)
+static unsigned cases_open(const struct case_row *rows, unsigned n)
+{
+    uint64_t key = keygen_take(&shop.keys, ++shop.now_ms, n);
+    struct change c = {.kind = CHANGE_CASE, .at_ms = shop.now_ms, .case_key = key, .cases = rows, .n_cases = n};
+    assert_int_equal(shop_apply(&shop, &c), APPLY_DONE);
+    assert_int_equal(shop.s->last_key, key + n - 1);
+    return c.n_opened;
+}
+
+static enum apply_result case_close(uint64_t key, struct str note)
+{
+    struct change c = {.kind = CHANGE_CASE_CLOSE, .at_ms = ++shop.now_ms, .case_key = key, .note = note};
+    return shop_apply(&shop, &c);
+}
+
+static unsigned cases_read(struct case_filter f, struct case_row rows[9])
+{
+    unsigned n = 0;
+    assert_true(reader->ops->cases(reader, &f, rows, 9, &n, &shop.a));
+    return n;
+}
+
+static void a_difference_is_one_case_however_often_it_is_found(void **state)
 {
     (void)state;
-    uint64_t key = keygen_take(&shop.keys, ++shop.now_ms, 1);
-    struct change c = {.kind = CHANGE_CASE,
-                       .at_ms = shop.now_ms,
-                       .case_key = key,
-                       .case_channel = CHANNEL_ALIPAY,
-                       .case_number = STR("N"),
-                       .case_text = STR("a=b")};
-    assert_int_equal(shop_apply(&shop, &c), APPLY_DONE);
-    assert_int_equal(shop.s->last_key, key);
+    shop_sku(&shop, "A", 100, 10);
+    uint64_t order = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
+    uint64_t payment = shop_bundle(&shop, order)->payment[0].key;
+    struct case_row found[] = {
+        {.kind = CASE_MISSING_HERE,
+         .channel = CHANNEL_ALIPAY,
+         .number = STR("N"),
+         .provider_trade_no = STR("P"),
+         .there_fen = 100,
+         .payment_key = payment,
+         .day_ms = 86400000},
+        {.kind = CASE_AMOUNT_DIFFERS, .channel = CHANNEL_ALIPAY, .number = STR("N"), .here_fen = 1, .there_fen = 2},
+        {.kind = CASE_MISSING_THERE,
+         .channel = CHANNEL_WECHATPAY,
+         .is_refund = true,
+         .number = STR("N"),
+         .refund_number = STR("R"),
+         .here_fen = 1,
+         .payment_key = payment + 12345},
+    };
+    struct case_row rows[9];
+    assert_int_equal(cases_open(found, 3), 3);
+    assert_int_equal(cases_open(found, 3), 0);
+    found[1].there_fen = 3; // something else by now
+    assert_int_equal(cases_open(found, 3), 1);
+    assert_int_equal(cases_read((struct case_filter){.is_open = true}, rows), 4);
+    assert_int_equal(rows[0].there_fen, 3); // newest first
+    assert_int_equal(rows[1].kind, CASE_MISSING_THERE);
+    assert_true(rows[1].is_refund);
+    assert_true(str_eq(rows[1].refund_number, STR("R")));
+    assert_int_equal(rows[1].payment_key, 0); // of none
+    assert_int_equal(rows[3].payment_key, payment);
+    assert_int_equal(rows[3].order_key, order);
+    assert_int_equal(rows[3].order_state, ORDER_PLACED);
+    assert_int_equal(rows[3].payment_state, PAYMENT_CREATING);
+    assert_int_equal(rows[3].day_ms, 86400000);
+    assert_int_equal(cases_read((struct case_filter){.is_open = true, .before_key = rows[1].key}, rows), 2);
+}
+
+static void a_closed_case_stays_closed(void **state)
+{
+    (void)state;
+    struct case_row rows[9], found = {.kind = CASE_MISSING_HERE, .channel = CHANNEL_ALIPAY, .number = STR("N")};
+    assert_int_equal(cases_open(&found, 1), 1);
+    uint64_t key = shop.s->last_key;
+    assert_int_equal(case_close(key + 1, STR("x")), APPLY_MISSING);
+    assert_int_equal(case_close(key, STR("refunded by hand")), APPLY_DONE);
+    int64_t closed_ms = shop.now_ms;
+    assert_int_equal(case_close(key, STR("refunded by hand")), APPLY_DONE);
+    assert_int_equal(case_close(key, STR("no")), APPLY_EXISTS);
+    assert_int_equal(cases_open(&found, 1), 0); // found again: what was said of it stands
+    assert_int_equal(cases_read((struct case_filter){.is_open = true}, rows), 0);
+    assert_int_equal(cases_read((struct case_filter){.is_closed = true}, rows), 1);
+    assert_int_equal(cases_read((struct case_filter){.key = key}, rows), 1);
+    assert_true(str_eq(rows[0].note, STR("refunded by hand")));
+    assert_int_equal(rows[0].closed_ms, closed_ms);
 }
 
 // --- Start
@@ -655,7 +724,8 @@ int store_contract_run(const char *adapter, const struct store_maker *m)
         TEST(a_cart_has_a_last_line),
         TEST(a_capture_goes_back_by_system_once),
         TEST(a_bundle_holds_what_is_unsettled_and_the_newest),
-        TEST(a_case_is_kept),
+        TEST(a_difference_is_one_case_however_often_it_is_found),
+        TEST(a_closed_case_stays_closed),
         TEST(a_reopened_store_goes_on_where_it_was),
         TEST(dues_come_by_key_page_by_page),
     };

@@ -101,6 +101,37 @@ static void a_newer_schema_is_refused(void **state)
     assert_non_null(strstr(why, "99"));
 }
 
+// What the first schema kept of a notification nobody could match, told twice.
+static void cases_of_the_first_schema_are_open_cases(void **state)
+{
+    (void)state;
+    struct store *s = maker_open();
+    s->ops->close(s);
+    assert_int_equal(
+        raw("DROP TABLE cases;"
+            "CREATE TABLE cases (key INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, channel INTEGER NOT NULL,"
+            " number TEXT NOT NULL, text TEXT NOT NULL) STRICT;"
+            "INSERT INTO cases VALUES (7, 1790000000001, 1, 'N', 'T'), (8, 1790000000002, 1, 'N', 'T');"
+            "PRAGMA user_version = 1"),
+        SQLITE_OK);
+    s = sqlite_store_open(&options, SHOP_START_MS, why);
+    if (!s) fail_msg("%s", why);
+    struct reader *r = maker_reader();
+    struct case_row rows[3];
+    struct case_filter open_ones = {.is_open = true};
+    struct arena a = {0};
+    unsigned n = 0;
+    assert_true(r->ops->cases(r, &open_ones, rows, 3, &n, &a));
+    assert_int_equal(n, 1);
+    assert_int_equal(rows[0].key, 7);
+    assert_int_equal(rows[0].kind, CASE_UNKNOWN_NUMBER);
+    assert_int_equal(rows[0].opened_ms, INT64_C(1790000000001));
+    assert_true(str_eq(rows[0].number, STR("N")) && str_eq(rows[0].provider_trade_no, STR("T")));
+    arena_free(&a);
+    r->ops->close(r);
+    s->ops->close(s);
+}
+
 static void another_programs_database_is_left_alone(void **state)
 {
     (void)state;
@@ -451,6 +482,7 @@ static int file_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_file_has_the_newest_schema_and_a_secret_of_its_own),
         cmocka_unit_test(a_newer_schema_is_refused),
+        cmocka_unit_test(cases_of_the_first_schema_are_open_cases),
         cmocka_unit_test(another_programs_database_is_left_alone),
         cmocka_unit_test(a_store_has_one_writer),
         cmocka_unit_test(a_reader_never_brings_the_log_home),
