@@ -9,6 +9,7 @@ import sdk
 from harness import Recorder, wait_for
 
 SUBJECT = "绿茶 100% + 1 \"é\" 🍵"
+NOT_BELIEVED = "验签失败|验签|check fail|证书"
 numbers = itertools.count(1)
 
 
@@ -88,7 +89,39 @@ class V3:
             self.init(program, alipay=self.stranger)
             with self.assertRaises(sdk.SdkError) as e:
                 self.ask("precreate", {"out_trade_no": self.number, "total_amount": "1", "subject": "x"}, program)
-            self.assertRegex(str(e.exception), "验签失败|验签|check fail|证书")
+            self.assertRegex(str(e.exception), NOT_BELIEVED)
+
+    def test_what_was_altered_on_the_way_is_refused(self):
+        self.box.wallet("pay", code=self.precreate())
+        way = sdk.Between(self.box.url)
+        self.addCleanup(way.close)
+        self.addCleanup(self.init, self.program)
+        self.init(self.program, url=way.url)
+        self.assertEqual(self.query()["total_amount"], "88.80", "passed on as it is, it is good")
+        for what, spoil in (("body", lambda headers, body: (headers, body.replace(b'"88.80"', b'"00.01"'))),
+                            ("nonce", lambda headers, body: ({**headers, "alipay-nonce": "x"}, body)),
+                            ("timestamp", lambda headers, body: ({**headers, "alipay-timestamp": "1795398600000"}, body)),
+                            ("signature", lambda headers, body: ({**headers, "alipay-signature": sdk.respelt(headers["alipay-signature"])}, body)),
+                            ("none", lambda headers, body: ({k: v for k, v in headers.items() if k != "alipay-signature"}, body))):
+            spoilt = []
+
+            def tell(status, headers, body, spoil=spoil, spoilt=spoilt):
+                spoilt.append(spoil(headers, body) != (headers, body))
+                return status, *spoil(headers, body)
+
+            way.tell = tell
+            with self.subTest(what):
+                with self.assertRaises(sdk.SdkError) as e:
+                    self.query()
+                self.assertRegex(str(e.exception), NOT_BELIEVED if what != "none" else f"{NOT_BELIEVED}|signature argument|undefined")
+                self.assertEqual(spoilt, [True])
+        way.tell = lambda *it: it
+        for what, spoil in (("body", lambda path, headers, body: (path, headers, body.replace(b"88.80", b"00.01"))),
+                            ("path", lambda path, headers, body: (path + "?x=1", headers, body)),
+                            ("nonce", lambda path, headers, body: (path, {k: v.replace("nonce=", "nonce=0") for k, v in headers.items()}, body))):
+            way.ask = spoil
+            with self.subTest(what):
+                self.refused("precreate", {"out_trade_no": self.number + "x", "total_amount": "88.80", "subject": "x"}, 401, "invalid-signature")
 
     def test_system_errors_are_a_500(self):
         self.box.wallet("pay", code=self.precreate())
@@ -113,8 +146,8 @@ class NodeV3(V3, unittest.TestCase):
         return {"alipayPublicKey": (alipay or cls.box).text("alipay_public_key.pem")}
 
     @classmethod
-    def init(cls, program, app=None, alipay=None):
-        program.call("init", endpoint=cls.box.url, appId=cls.box.identity["app_id"], keyType="PKCS8",
+    def init(cls, program, app=None, alipay=None, url=None):
+        program.call("init", endpoint=url or cls.box.url, appId=cls.box.identity["app_id"], keyType="PKCS8",
                      privateKey=(app or cls.box).text("app_private_key.pem"), **cls.keys(alipay))
 
     def ask(self, what, body, program=None):
@@ -161,8 +194,8 @@ class JavaV3(V3, unittest.TestCase):
         return {"alipayPublicKey": (alipay or cls.box).bare("alipay_public_key.pem")}
 
     @classmethod
-    def init(cls, program, app=None, alipay=None):
-        program.call("init", serverUrl=cls.box.url, appId=cls.box.identity["app_id"],
+    def init(cls, program, app=None, alipay=None, url=None):
+        program.call("init", serverUrl=url or cls.box.url, appId=cls.box.identity["app_id"],
                      privateKey=(app or cls.box).bare("app_private_key.pem"), **cls.keys(alipay))
 
     def ask(self, what, body, program=None):
