@@ -179,18 +179,28 @@ static void job_keep_back(struct job *j, enum unsent reason)
     job_drop(j);
 }
 
+// What of its deadline a call must have left to be sent at all: else it would only time out over there, unheard.
+static int64_t least_flight_ms(const struct lane *l)
+{
+    return l->deadline_ms / 4;
+}
+
 // A call is signed when it has a place on the wire, not before: its timestamp stays fresh. False: it goes on waiting,
 // and so do those behind it.
 static bool job_admit(struct job *j)
 {
-    int64_t wait_ms;
+    int64_t wait_ms, latest_ms = j->due_ms - least_flight_ms(j->lane);
+    if (mono_ms() > latest_ms) {
+        job_keep_back(j, UNSENT_DEADLINE);
+        return true;
+    }
     switch (job_ask(j, &wait_ms)) {
     case CARE_GO: break;
     case CARE_BREAKER_OPEN: job_keep_back(j, UNSENT_BREAKER); return true;
     case CARE_OVER_BUDGET: job_keep_back(j, UNSENT_BUDGET); return true;
     case CARE_WAIT:
         j->lane->again_ms = mono_ms() + wait_ms;
-        if (j->lane->again_ms < j->due_ms) return false;
+        if (j->lane->again_ms <= latest_ms) return false;
         job_keep_back(j, UNSENT_RATE);
         return true;
     }
@@ -236,7 +246,8 @@ static void job_expire(struct job *j)
     case STAGE_WAITING:
     case STAGE_BUILD: job_post_unsent(j, UNSENT_DEADLINE, unsent_name(UNSENT_DEADLINE)); break;
     case STAGE_FLYING:
-        j->end = CARE_FAILED;
+        // Unless it left late: then that was our doing.
+        j->end = mono_ms() - j->sent_ms >= least_flight_ms(j->lane) ? CARE_FAILED : CARE_UNCLEAR;
         job_post_unknown(j, "timeout");
         break;
     case STAGE_JUDGE: // the provider answered; the signers are slow

@@ -278,17 +278,27 @@ static bool order_is_decided(const struct order *o)
     return o->policy == POLICY_FORWARD ? o->state == ORDER_PAID || o->state == ORDER_CANCELLED : !order_is_payable(o);
 }
 
-// True: it is undecided, and the provider may be asked. A copy whose end was acknowledged before is one the broker made
-// too late to know: rolling it back delivers nothing a second time.
+// A copy that is not the one whose end counts: rolling it back delivers nothing a second time.
+static void roll_back_loose(struct run *r)
+{
+    struct send *s = end_add(r, &r->e->checkback.at, ANSWER_ROLLBACK);
+    s->from_check = s->is_loose = true;
+    tell_checkback(r, ANSWER_ROLLBACK);
+}
+
+// True: it is undecided, and the provider may be asked. Of a copy whose end was acknowledged before, the broker made
+// another, too late to know.
 bool half_checked(struct run *r)
 {
     struct half *h = &r->b->half;
     bool is_open = h->state == HALF_UNSENT || h->owes & OWES_END || !order_is_decided(r->o);
     if (!policy_is_transactional(r->o->policy)) return false; // none of ours: nothing is said about it
     if (!is_open) {
-        struct send *s = end_add(r, &r->e->checkback.at, ANSWER_ROLLBACK);
-        s->from_check = s->is_loose = true;
-        tell_checkback(r, ANSWER_ROLLBACK);
+        roll_back_loose(r);
+        return false;
+    }
+    if (h->owes & OWES_END && is_older(&r->e->checkback.at, &h->at)) { // the answer on its way is not this one's
+        roll_back_loose(r);
         return false;
     }
     half_is_there(r, &r->e->checkback.at, r->e->checkback.n);

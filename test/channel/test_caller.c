@@ -573,6 +573,27 @@ static void a_flooded_lane_takes_no_more_than_its_turns(void **state)
     rig_close();
 }
 
+// More than goes through: what is late is not sent to time out over there, and our own crowd opens no breaker.
+static void what_comes_to_its_turn_too_late_is_not_sent(void **state)
+{
+    (void)state;
+    rig_open(1, 1000, 1);
+    unsigned unsent = 0;
+    for (uint64_t i = 0; i < 40; i++)
+        assert_true(submit(i, "slow"));
+    assert_true(answers_wait(&rig.answers, 40, 2000));
+    for (uint64_t i = 0; i < 40; i++) {
+        struct answer a = the_answer(i);
+        unsent += strcmp(a.detail, "not_sent") == 0;
+        if (strcmp(a.detail, "timeout") == 0) assert_true(a.took_ms >= DEADLINE_MS / 4 - 50); // the machine is loaded
+    }
+    assert_in_range(unsent, 36, 40);
+    assert_int_equal(stats().unsent[UNSENT_DEADLINE], unsent);
+    assert_int_equal(stats().breaker, BREAKER_CLOSED);
+    assert_true(far_end_requests(rig.far_end) <= 4);
+    rig_close();
+}
+
 static void each_lane_has_its_own_deadline(void **state)
 {
     (void)state;
@@ -734,6 +755,7 @@ int main(void)
         cmocka_unit_test(codes_come_first_and_nobody_starves),
         cmocka_unit_test(a_storm_of_queries_leaves_room_for_codes),
         cmocka_unit_test(a_flooded_lane_takes_no_more_than_its_turns),
+        cmocka_unit_test(what_comes_to_its_turn_too_late_is_not_sent),
         cmocka_unit_test(each_lane_has_its_own_deadline),
         cmocka_unit_test(a_provider_that_fails_is_left_alone_and_asked_again_when_it_is_time),
         cmocka_unit_test(what_waits_when_the_breaker_opens_is_answered_at_once),

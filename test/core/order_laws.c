@@ -606,7 +606,9 @@ static const char *send_law(const struct event *e, const struct bundle *b, const
             return "loose is the answer to a check-back";
         if (s->answer != ANSWER_ROLLBACK || !copy_is(&s->at, &e->checkback.at))
             return "a copy made too late is rolled back";
-        return b->half.owes & OWES_END || !is_decided(o) ? "nothing is rolled back that may be needed" : NULL;
+        bool is_needed = b->half.owes & OWES_END && !(strcmp(s->at.broker, b->half.at.broker) == 0 &&
+                                                      s->at.commit_log_offset < b->half.at.commit_log_offset);
+        return is_needed || !is_decided(o) ? "nothing is rolled back that may be needed" : NULL;
     }
     if (!(b->half.owes & OWED[s->kind])) return "only what is owed is said";
     if (s->kind == SEND_END && (s->answer != b->half.answer || !copy_is(&s->at, &b->half.at)))

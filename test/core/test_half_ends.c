@@ -95,12 +95,25 @@ static void an_order_placed_with_the_embedded_broker_is_cancelled_with_another(v
     assert_int_equal(d.b.half.state, HALF_ENDED); // a row the store takes
 }
 
+static void news_of_a_send_there_is_not_changes_nothing(void **state)
+{
+    (void)state;
+    struct desk d;
+    waiting(&d, POLICY_FORWARD, BROKER_REMOTE);
+    unsigned owed = d.b.half.owes;
+    assert_true(owed);
+    sent(&d, (enum send_kind)99);
+    assert_int_equal(d.b.half.owes, owed);
+    ORDER_IS(&d, ORDER_AWAITING_PAYMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_half_message_not_needed_any_more_is_struck_off_in_its_row),
         cmocka_unit_test(an_order_paid_after_its_cancellation_is_told_of_whatever_becomes_of_the_end),
         cmocka_unit_test(an_order_placed_with_the_embedded_broker_is_cancelled_with_another),
+        cmocka_unit_test(news_of_a_send_there_is_not_changes_nothing),
     };
     return cmocka_run_group_tests_name("half messages, crossed", tests, NULL, NULL);
 }

@@ -520,6 +520,7 @@ static void everything_has_its_name_and_nothing_else_has_one(void **state)
     NAMES_ARE(order_state_name, ORDER_STATES, "?");
     NAMES_ARE(cancel_reason_name, CANCEL_REASONS, "none");
     NAMES_ARE(channel_name, CHANNELS, "any");
+    NAMES_ARE(product_name, PRODUCTS, "qr");
     NAMES_ARE(payment_state_name, PAYMENT_STATES, "?");
     NAMES_ARE(proof_name, PROOFS, "none");
     NAMES_ARE(refund_state_name, REFUND_STATES, "?");
