@@ -119,19 +119,26 @@ static bool is_fresh(const struct v3_auth *auth, int64_t real_ms)
     return sent_ms >= real_ms - good_s * 1000 && sent_ms <= real_ms + FRESH_S * 1000;
 }
 
+static void lines_write(const struct str *lines, size_t n, struct buf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        buf_str(out, lines[i]);
+        buf_char(out, '\n');
+    }
+}
+
+// An authorised merchant's token is a line of its own, only where there is one.
+static void request_text(const struct v3_auth *auth, const struct http_exchange *x, struct str app_auth_token,
+                         struct buf *out)
+{
+    const struct str lines[] = {auth->text, x->method_text, x->target, x->body, app_auth_token};
+    lines_write(lines, app_auth_token.n ? 5 : 4, out);
+}
+
 static bool is_signed(const struct v3_call *v, const struct v3_auth *auth)
 {
     struct buf text = {0};
-    struct str app_auth_token = http_header(v->x, "alipay-app-auth-token");
-    const struct str lines[] = {auth->text, v->x->method_text, v->x->target, v->x->body};
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        buf_str(&text, lines[i]);
-        buf_char(&text, '\n');
-    }
-    if (app_auth_token.n) {
-        buf_str(&text, app_auth_token);
-        buf_char(&text, '\n');
-    }
+    request_text(auth, v->x, http_header(v->x, "alipay-app-auth-token"), &text);
     bool good = !text.failed && crypto_rsa2_verify(v->call.sandbox->keys.app_public, buf_view(&text), auth->sign);
     buf_free(&text);
     return good;
@@ -223,23 +230,30 @@ static void run(struct v3_call *v, const struct gateway_fate *fate)
 
 // --- The exchange
 
+static bool answer_sign(const struct crypto_key *key, const char *timestamp, const char *nonce, struct str body,
+                        struct buf *sign)
+{
+    struct buf text = {0};
+    const struct str lines[] = {str_of(timestamp), str_of(nonce), body};
+    lines_write(lines, 3, &text);
+    bool ok = !text.failed && crypto_rsa2_sign(key, buf_view(&text), sign);
+    buf_free(&text);
+    return ok;
+}
+
 static bool signature_write(const struct keys *k, bool with_cert, struct str body, struct buf *headers)
 {
-    struct buf text = {0}, sign = {0};
+    struct buf sign = {0};
     uint8_t random[16];
-    char nonce[33];
-    int64_t real_ms = clock_real_ms();
+    char nonce[33], timestamp[24];
     bool ok = crypto_random(random, sizeof random);
     crypto_hex(random, sizeof random, nonce);
-    buf_printf(&text, "%lld\n%s\n", (long long)real_ms, nonce);
-    buf_str(&text, body);
-    buf_char(&text, '\n');
-    ok = ok && !text.failed && crypto_rsa2_sign(k->alipay_private, buf_view(&text), &sign);
-    buf_printf(headers, "alipay-timestamp: %lld\r\nalipay-nonce: %s\r\nalipay-signature: ", (long long)real_ms, nonce);
+    (void)snprintf(timestamp, sizeof timestamp, "%lld", (long long)clock_real_ms());
+    ok = ok && answer_sign(k->alipay_private, timestamp, nonce, body, &sign);
+    buf_printf(headers, "alipay-timestamp: %s\r\nalipay-nonce: %s\r\nalipay-signature: ", timestamp, nonce);
     buf_str(headers, buf_view(&sign));
     buf_z(headers, "\r\n");
     if (with_cert) buf_printf(headers, "alipay-sn: %s\r\n", k->alipay_ca.alipay_sn);
-    buf_free(&text);
     buf_free(&sign);
     return ok && !headers->failed;
 }

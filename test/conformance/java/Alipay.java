@@ -54,6 +54,8 @@ public final class Alipay {
                 return AlipaySignature.rsaSign(text(in, "content"), text(in, "privateKey"), "UTF-8", "RSA2");
             case "signNotice":
                 return AlipaySignature.rsaSign(AlipaySignature.getSignCheckContentV1(fields(in)), text(in, "privateKey"), "UTF-8", "RSA2");
+            case "signNoticeV2": // sorted and joined as requests are, with their sign_type
+                return AlipaySignature.rsaSign(AlipaySignature.getSignCheckContentV2(fields(in)), text(in, "privateKey"), "UTF-8", "RSA2");
             case "isSigned": // a request
                 return AlipaySignature.rsaCheckV2(fields(in), text(in, "publicKey"), "UTF-8", "RSA2");
             default:
