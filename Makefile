@@ -18,7 +18,8 @@ help:
 	@echo 'make run       the whole thing on this machine: shop, wallets, console (ARGS="--fresh")'
 	@echo 'make test      every test there is; the last line counts them'
 	@echo 'make quick     before each commit: lint and unit tests, a minute'
-	@echo 'make check     make test, then what takes long: 100,000 simulated days, coverage, 1,000 orders on RocketMQ'
+	@echo 'make check     make test, then what takes long: 100,000 simulated days, 200,000 power losses,'
+	@echo '               every state of an order, mutants, coverage, 1,000 orders on RocketMQ'
 	@echo 'make bench     build/till bench $$BENCH, place by default (ARGS="--orders 100000")'
 	@echo 'make lint      what every file keeps to; tools/lint fix mends the form'
 	@echo 'make coverage  what the tests reach; every branch of src/core, or it fails'
@@ -42,7 +43,7 @@ quick:
 
 check: test
 	$(call deps,coverage)
-	@tools/test coverage broker-long sim-long
+	@tools/test coverage core-mutants broker-long sim-long crash-long explore-long
 
 bench: build
 	@exec build/till bench $(BENCH) $(ARGS)

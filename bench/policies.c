@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policies.h"
-#include "alipay_model.h"
 #include "base/log.h"
 #include "broker_model.h"
 #include "checker.h"
 #include "clients.h"
 #include "fault_vfs.h"
 #include "node.h"
+#include "provider_model.h"
 #include "shell/flags.h"
 #include "shell/help.h"
 #include <stdlib.h>

@@ -26,6 +26,7 @@ struct told {
     unsigned owes;
     bool received;                                    // order.cancel
     unsigned n_cancel, n_paid, n_cancelled, n_astray; // messages delivered
+    unsigned n_dead;                                  // kept for people: nobody could take them
     uint64_t last_cancel_key;                         // the embedded broker's
 };
 
@@ -121,8 +122,10 @@ static void count_message(struct world *w, uint64_t order_key, int topic, int ty
         o->n_paid++;
     else if (type == M_CANCELLED && topic == T_CANCEL)
         o->n_cancelled++;
+    else if (topic == T_DEAD)
+        o->n_dead++;
     else
-        o->n_astray += topic != T_DEAD;
+        o->n_astray++;
 }
 
 static void read_messages(struct world *w, sqlite3 *db)
@@ -163,14 +166,15 @@ static void check_told(struct world *w, const struct told *o, bool complete)
                        o->n_cancel, o->n_paid, o->n_cancelled);
 }
 
-// The embedded broker's cancel receiver: what counts as consumed was received, and in the end all was. (How far it had
-// come may lag behind that: written down only when everything of its turn is.)
+// The embedded broker's cancel receiver: what counts as consumed was received, or is a dead letter (a disk that is full
+// for long makes one), and in the end all is. How far it had come may lag behind that: written down only when
+// everything of its turn is.
 static void check_consumed(struct world *w, uint64_t consumed_key, bool final)
 {
     for (unsigned i = 0; i < n_all && !w->failed; i++) {
         const struct told *o = &all[i];
         if (!o->n_cancel) continue;
-        if (o->received) continue;
+        if (o->received || o->n_dead) continue;
         if (o->last_cancel_key <= consumed_key)
             world_violated(w, "consumed_is_received", "order.cancel of %s counts as consumed, and never was",
                            name_of(w, 'O', o->key));

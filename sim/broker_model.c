@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker_model.h"
-#include "alipay_model.h"
 #include "broker_check.h"
 #include "clients.h"
 #include "node.h"
+#include "provider_model.h"
 #include <stdio.h>
 #include <string.h>
 

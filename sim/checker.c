@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checker.h"
-#include "alipay_model.h"
 #include "broker_check.h"
 #include "clients.h"
 #include "fault_vfs.h"
 #include "node.h"
+#include "provider_model.h"
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,13 +25,14 @@ enum {
     P_MISMATCHED
 };
 enum { R_PENDING = 1, R_SUCCEEDED, R_FAILED };
-enum { PROOF_OF_DEATH = 3 };
+enum { CAUSE_OF_MERCHANT, CAUSE_OF_PROVIDER = 4 };
 enum { E_PLACED = 1, E_AWAITING, E_PAID, E_CLOSING, E_CANCELLED, E_LATE, E_DUPLICATE, E_MISMATCH };
 
 #define QUERIES(X)                                                                                                     \
     X(Q_EVENTS_SINCE, "SELECT key, order_key, type FROM events WHERE key > ? ORDER BY key")                            \
     X(Q_ORDER, "SELECT buyer, expires_ms, channel FROM orders WHERE key = ?")                                          \
     X(Q_CAPTURED, "SELECT captured_fen FROM payments WHERE key = ?")                                                   \
+    X(Q_LIVING, "SELECT count(*) FROM payments WHERE order_key = ? AND state IN (1, 2)")                               \
     X(Q_INTEGRITY, "PRAGMA integrity_check")                                                                           \
     X(Q_ORDERS, "SELECT key, version, state, amount_fen, paid_fen, refunded_fen, due_ms IS NOT NULL, buyer, sequence " \
                 "FROM orders ORDER BY key")                                                                            \
@@ -40,9 +41,9 @@ enum { E_PLACED = 1, E_AWAITING, E_PAID, E_CLOSING, E_CANCELLED, E_LATE, E_DUPLI
     X(Q_SKUS, "SELECT sku, available, held, sold FROM skus")                                                           \
     X(Q_EVENTS, "SELECT order_key, count(*), min(sequence), max(sequence), sum(type = 3), sum(type = 5) "              \
                 "FROM events GROUP BY order_key ORDER BY order_key")                                                   \
-    X(Q_PAYMENTS, "SELECT key, order_key, state, captured_fen, refunded_fen, counts, n, proof, word "                  \
+    X(Q_PAYMENTS, "SELECT key, order_key, state, captured_fen, refunded_fen, counts, n, proof, word, channel "         \
                   "FROM payments ORDER BY key")                                                                        \
-    X(Q_REFUNDS, "SELECT key, payment_key, state, cause, amount_fen FROM refunds")                                     \
+    X(Q_REFUNDS, "SELECT key, payment_key, state, cause, amount_fen, replaces_key, is_abnormal FROM refunds")          \
     X(Q_CASES, "SELECT count(*) FROM cases WHERE number = ?")                                                          \
     X(Q_CARTS, "SELECT cart FROM carts")
 #define X_QUERY(constant, sql) constant,
@@ -58,12 +59,13 @@ struct order_row {
 };
 struct payment_row {
     uint64_t key, order_key;
-    int64_t state, captured_fen, refunded_fen, n, proof;
-    bool counts, is_awaited; // the latter: an operator's word
+    int64_t state, captured_fen, refunded_fen, n, proof, channel;
+    bool counts, is_awaited, is_accepted; // the latter two: an operator's word
 };
 struct refund_row {
-    uint64_t key, payment_key;
+    uint64_t key, payment_key, replaces_key;
     int64_t state, cause, amount_fen;
+    bool is_abnormal;
 };
 
 #define ROWS_MAX 2048
@@ -170,6 +172,25 @@ static void judge_release(struct world *w, const struct seen_order *o)
     if (create_is_under_way(l, o->key))
         world_violated(w, "released_only_unpayable",
                        "the order of client %u gave its stock back; a code is still being made", o->client);
+}
+
+// A code is asked for: nothing else of its order is waiting to be paid, and the order takes money.
+void checker_sees_create(struct world *w, uint64_t order_key, uint64_t payment_key)
+{
+    const struct seen_order *o = seen_find(w, order_key);
+    unsigned runs = product_runs;
+    if (w->failed) return;
+    product_runs = 0; // it is on the stack, and what is read here is not its own
+    if (o && o->state >= O_CLOSING)
+        world_violated(w, "closed_orders_open_nothing", "a code for %s is asked for, and its order takes no money",
+                       name_of(w, 'P', payment_key));
+    sqlite3_bind_int64(w->checker->st[Q_LIVING], 1, (sqlite3_int64)order_key);
+    int64_t n = next_row(w, Q_LIVING) ? number(w, Q_LIVING, 0) : 0;
+    sqlite3_reset(w->checker->st[Q_LIVING]);
+    product_runs = runs;
+    if (n > 1)
+        world_violated(w, "one_living_attempt", "a code for %s is asked for, and %lld attempts of its order live",
+                       name_of(w, 'P', payment_key), (long long)n);
 }
 
 // With nothing broken an order is closed at its deadline and settled when its codes are dead, both at once.
@@ -334,13 +355,19 @@ static void read_money(struct world *w)
                                                             .counts = number(w, Q_PAYMENTS, 5),
                                                             .n = number(w, Q_PAYMENTS, 6),
                                                             .proof = number(w, Q_PAYMENTS, 7),
-                                                            .is_awaited = number(w, Q_PAYMENTS, 8) == 1};
+                                                            .is_awaited = number(w, Q_PAYMENTS, 8) == 1,
+                                                            .is_accepted = number(w, Q_PAYMENTS, 8) == 2,
+                                                            .channel = number(w, Q_PAYMENTS, 9)};
     }
     while (next_row(w, Q_REFUNDS)) {
         if (c->n_refunds == ROWS_MAX) continue;
-        c->refunds[c->n_refunds++] =
-            (struct refund_row){(uint64_t)number(w, Q_REFUNDS, 0), (uint64_t)number(w, Q_REFUNDS, 1),
-                                number(w, Q_REFUNDS, 2), number(w, Q_REFUNDS, 3), number(w, Q_REFUNDS, 4)};
+        c->refunds[c->n_refunds++] = (struct refund_row){.key = (uint64_t)number(w, Q_REFUNDS, 0),
+                                                         .payment_key = (uint64_t)number(w, Q_REFUNDS, 1),
+                                                         .replaces_key = (uint64_t)number(w, Q_REFUNDS, 5),
+                                                         .state = number(w, Q_REFUNDS, 2),
+                                                         .cause = number(w, Q_REFUNDS, 3),
+                                                         .amount_fen = number(w, Q_REFUNDS, 4),
+                                                         .is_abnormal = number(w, Q_REFUNDS, 6)};
     }
 }
 
@@ -457,6 +484,10 @@ static void check_act(struct world *w, const struct act *a)
         const struct order_row *o = order_row(c, a->order_key);
         if (!o || o->state < O_CLOSING)
             world_violated(w, "answered_is_kept", "client %u was told that its order is being cancelled", a->client);
+    } else if (a->kind == ACT_PAY) {
+        const struct payment_row *p = payment_row(c, a->key);
+        if (!p || p->order_key != a->order_key)
+            world_violated(w, "answered_is_kept", "client %u was told of an attempt that is not there", a->client);
     } else if (a->kind == ACT_REFUND) {
         for (unsigned i = 0; i < c->n_refunds && !found; i++)
             found = c->refunds[i].key == a->key && c->refunds[i].amount_fen == a->amount_fen;
@@ -505,7 +536,8 @@ static void check_told(struct world *w)
 static bool refund_row_is(const struct refund_row *f, const struct ledger_refund *r)
 {
     if (f->payment_key != r->payment_key || f->amount_fen != r->amount_fen) return false;
-    return f->cause == 0 ? f->key == r->number_key : r->number_key == f->payment_key;
+    bool own_number = f->cause == 0 || f->replaces_key;
+    return own_number ? f->key == r->number_key : r->number_key == f->payment_key;
 }
 
 // Nothing was asked of the provider that a commit did not stand behind.
@@ -527,6 +559,22 @@ static void check_intents(struct world *w)
     }
 }
 
+// What is booked as given back went, and what is booked as failed did not. (A cancel that crossed a refund moved the
+// money under no number.)
+static void check_refund(struct world *w, const struct refund_row *f)
+{
+    const struct ledger *l = w->ledger;
+    const struct trade *t = trade_find(w->ledger, f->payment_key);
+    bool moved = f->cause == CAUSE_OF_PROVIDER || (t && t->by_cancel);
+    if (f->state == R_PENDING || moved) return;
+    for (unsigned i = 0; i < l->n_refunds && !moved; i++)
+        moved = l->refunds[i].fact == FACT_REFUND_DONE && refund_row_is(f, &l->refunds[i]);
+    if (moved != (f->state == R_SUCCEEDED))
+        world_violated(w, "refund_is_real", "a refund of %s %s in the store, and %s at the provider",
+                       name_of(w, 'P', f->payment_key), f->state == R_SUCCEEDED ? "went" : "failed",
+                       moved ? "went" : "did not go");
+}
+
 static void check_payment(struct world *w, const struct payment_row *p)
 {
     const struct trade *t = trade_find(w->ledger, p->key);
@@ -534,10 +582,21 @@ static void check_payment(struct world *w, const struct payment_row *p)
     if (p->captured_fen != 0 && p->captured_fen != captured_fen)
         world_violated(w, "money_is_real", "%s has %lld in the store, %lld at the provider", name_of(w, 'P', p->key),
                        (long long)p->captured_fen, (long long)captured_fen);
-    if (p->refunded_fen > (t ? t->refunded_fen : 0))
+    if (t && t->channel != (enum channel_id)p->channel)
+        world_violated(w, "asked_after_commit", "%s was asked for at another provider", name_of(w, 'P', p->key));
+    if (p->refunded_fen > (t ? t->refunded_fen - t->by_hand_fen : 0))
         world_violated(w, "refund_is_real", "%s: %lld given back in the store, %lld at the provider",
                        name_of(w, 'P', p->key), (long long)p->refunded_fen, t ? (long long)t->refunded_fen : 0LL);
+    const struct payment_row *before = p > w->checker->payments ? p - 1 : p;
     if (p->n > 1) world_reached(w, SCENE_CODE_RENEWED);
+    if (before->order_key == p->order_key && before->channel != p->channel) world_reached(w, SCENE_WALLET_CHANGED);
+}
+
+static bool is_by_merchant(const struct checker *c, const struct ledger_refund *r)
+{
+    for (unsigned i = 0; i < c->n_refunds; i++)
+        if (refund_row_is(&c->refunds[i], r)) return c->refunds[i].cause == CAUSE_OF_MERCHANT;
+    return false;
 }
 
 // In the end each capture is the one that made its order paid, or went back exactly once and in full, or is held.
@@ -553,31 +612,58 @@ static void check_money_settled(struct world *w, const struct payment_row *p)
     if (!t || t->state != TRADE_PAID) return;
     unsigned n_system = 0, n_merchant = 0, n_provider = 0;
     for (unsigned i = 0; i < l->n_refunds; i++) {
-        if (l->refunds[i].payment_key != p->key) continue;
+        if (l->refunds[i].payment_key != p->key || l->refunds[i].fact != FACT_REFUND_DONE) continue;
         if (l->refunds[i].number_key == 0)
             n_provider++; // a cancel returned it; the books must say so, whatever the order had become
-        else if (l->refunds[i].number_key == p->key)
-            n_system++;
-        else
+        else if (is_by_merchant(c, &l->refunds[i]))
             n_merchant++;
+        else
+            n_system++;
     }
+    int64_t refunded_fen = t->refunded_fen - t->by_hand_fen;
+    w->totals->sent_back += n_system;
+    if (n_system && t->closable_late)
+        world_violated(w, "closed_in_time", "%s took money that had to go back, long after a close would have ended it",
+                       name);
     bool fulfils = p->counts && o && o->state == O_PAID;
     if (p->captured_fen != t->captured_fen)
         world_violated(w, "no_money_lost", "%s has captured %lld, the store knows %lld", name,
                        (long long)t->captured_fen, (long long)p->captured_fen);
+    else if (t->by_hand_fen > 0 && !p->is_awaited && !p->is_accepted)
+        world_violated(w, "somebody_looked", "some of %s had gone back before it was known, and nobody was asked",
+                       name);
     else if (fulfils && n_system > 0)
         world_violated(w, "fulfils_or_goes_back", "%s made its order paid and went back", name);
-    else if (!fulfils && p->is_awaited && t->refunded_fen == 0)
+    else if (!fulfils && p->is_awaited && refunded_fen == 0)
         return;
-    else if (!fulfils && (n_system + n_provider != 1 || n_merchant != 0 || t->refunded_fen != t->captured_fen))
+    else if (!fulfils && (n_system + n_provider != 1 || n_merchant != 0 || refunded_fen != t->captured_fen))
         world_violated(w, "fulfils_or_goes_back", "%s: %lld of %lld went back in %u+%u+%u refunds", name,
-                       (long long)t->refunded_fen, (long long)t->captured_fen, n_system, n_provider, n_merchant);
-    else if (p->refunded_fen != t->refunded_fen)
+                       (long long)refunded_fen, (long long)t->captured_fen, n_system, n_provider, n_merchant);
+    else if (p->refunded_fen != refunded_fen)
         world_violated(w, "books_agree", "%s: %lld given back in the store, %lld at the provider", name,
-                       (long long)p->refunded_fen, (long long)t->refunded_fen);
-    else if (fulfils && o->refunded_fen != t->refunded_fen)
+                       (long long)p->refunded_fen, (long long)refunded_fen);
+    else if (fulfils && o->refunded_fen != refunded_fen)
         world_violated(w, "books_agree", "an order shows %lld given back, the provider %lld",
-                       (long long)o->refunded_fen, (long long)t->refunded_fen);
+                       (long long)o->refunded_fen, (long long)refunded_fen);
+}
+
+static void check_fulfilled_once(struct world *w)
+{
+    struct checker *c = w->checker;
+    for (unsigned i = 0; i < c->n_orders && !w->failed; i++) {
+        const struct order_row *o = &c->orders[i];
+        unsigned n = 0;
+        int64_t captured_fen = 0;
+        if (o->state != O_PAID) continue;
+        for (unsigned k = 0; k < c->n_payments; k++) {
+            if (c->payments[k].order_key != o->key || !c->payments[k].counts) continue;
+            captured_fen += c->payments[k].captured_fen;
+            n++;
+        }
+        if (n != 1 || captured_fen != o->paid_fen)
+            world_violated(w, "fulfilled_once", "the order of client %u is paid by %u captures of %lld, and shows %lld",
+                           o->client, n, (long long)captured_fen, (long long)o->paid_fen);
+    }
 }
 
 static void check_settled(struct world *w)
@@ -592,8 +678,10 @@ static void check_settled(struct world *w)
     }
     for (unsigned i = 0; i < c->n_payments && !w->failed; i++)
         check_money_settled(w, &c->payments[i]);
+    check_fulfilled_once(w);
     for (unsigned i = 0; i < c->n_refunds && !w->failed; i++)
-        if (c->refunds[i].state == R_PENDING) world_violated(w, "nothing_stuck", "a refund is pending for ever");
+        if (c->refunds[i].state == R_PENDING || c->refunds[i].is_abnormal)
+            world_violated(w, "nothing_stuck", "a refund is pending for ever");
     for (unsigned i = 0; i < w->clients->n_acts && !w->failed; i++) {
         const struct act *a = &w->clients->acts[i];
         if (a->in_flight > 0) world_violated(w, "everybody_is_answered", "client %u waits for ever", a->client);
@@ -617,6 +705,8 @@ void checker_full(struct world *w, bool final)
     if (!w->failed) check_intents(w);
     for (unsigned i = 0; i < c->n_payments && !w->failed; i++)
         check_payment(w, &c->payments[i]);
+    for (unsigned i = 0; i < c->n_refunds && !w->failed; i++)
+        check_refund(w, &c->refunds[i]);
     if (!w->failed) broker_check_full(w, c->db, final);
     if (final && !w->failed) check_settled(w);
 }

@@ -14,6 +14,8 @@ void checker_open(struct world *w);  // after the store is open
 void checker_close(struct world *w); // before it closes
 // After each turn that committed: the public events since the last time, each judged in the instant it came.
 void checker_observe(struct world *w);
+// The provider is asked for a code, after the commit.
+void checker_sees_create(struct world *w, uint64_t order_key, uint64_t payment_key);
 // Everything that holds at all times; and at the end (final) that nothing is left open.
 void checker_full(struct world *w, bool final);
 

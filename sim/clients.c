@@ -46,9 +46,8 @@ static void letter_write_placing(struct world *w, struct letter *l, const struct
     struct order_wish *wish = &l->r.place;
     const struct shopper *s = &w->clients->shoppers[a->client];
     l->r.kind = REQUEST_PLACE;
-    *wish = (struct order_wish){.channel = s->by_any ? CHANNEL_ANY : CHANNEL_ALIPAY,
-                                .policy = (enum policy)(a->client % 4),
-                                .pay_within_ms = s->pay_within_ms};
+    *wish = (struct order_wish){
+        .channel = s->channel, .policy = (enum policy)(a->client % 4), .pay_within_ms = s->pay_within_ms};
     wish->text.buyer = text_of(l, 0, "client", a->client);
     if (a->numbered) wish->text.merchant_order_no = text_of(l, 1, "number", a->client);
     if (s->by_amount) {
@@ -104,12 +103,25 @@ static void letter_write(struct world *w, struct letter *l, const struct act *a,
         r->cart.sku = str_of(SKU_NAMES[a->sku]);
         r->cart.quantity = a->quantity;
         break;
+    case ACT_PAY:
+        r->kind = REQUEST_PAY;
+        r->pay.channel = a->channel;
+        r->pay.product = a->product;
+        r->pay.by_buyer = true;
+        r->pay.payer = text_of(l, 0, "openid", a->client);
+        break;
+    case ACT_RESOLVE:
+        r->kind = REQUEST_RESOLVE;
+        r->resolve.payment_key = a->payment_key;
+        r->resolve.accepts = a->accepts;
+        break;
     }
 }
 
 // --- Acts
 
-static const char *const ACT_NAMES[] = {"place", "cancel", "check", "refund", "put a sku", "add stock", "fill a cart"};
+static const char *const ACT_NAMES[] = {"place",     "cancel",      "check", "refund", "put a sku",
+                                        "add stock", "fill a cart", "pay",   "resolve"};
 
 static void act_send(struct world *w, struct happening *h);
 
@@ -179,6 +191,31 @@ static void told_version(struct clients *c, uint64_t order_key, unsigned version
 
 // --- What a client does once its order is there
 
+static void buyer_pays_order(struct world *w, struct happening *h);
+
+// Somebody opens Till's page with one wallet, and perhaps with another, or comes back when it is too late. Who pays
+// with both has two codes before him.
+static void open_the_page(struct world *w, const struct act *placed)
+{
+    struct stream *s = &w->wallets;
+    const struct shopper *shopper = &w->clients->shoppers[placed->client];
+    int64_t most_ms = shopper->pay_within_ms;
+    struct act pay = {.kind = ACT_PAY, .client = placed->client, .order_key = placed->key};
+    pay.channel = random_chance(s, 500) ? CHANNEL_ALIPAY : CHANNEL_WECHATPAY;
+    int64_t at_ms = w->now_ms + random_skewed(s, 100, most_ms);
+    unsigned visits = (unsigned)random_skewed(s, 1, 4);
+    for (unsigned i = 0; i < visits; i++) {
+        pay.product = random_chance(s, 600) ? PRODUCT_QR : random_chance(s, 500) ? PRODUCT_WAP : PRODUCT_JSAPI;
+        if (pay.channel == CHANNEL_ALIPAY && pay.product == PRODUCT_JSAPI) pay.product = PRODUCT_WAP;
+        pay.repeatable = random_chance(s, 300);
+        (void)act_make(w, &pay, at_ms);
+        if (random_chance(s, 700)) pay.channel = pay.channel == CHANNEL_ALIPAY ? CHANNEL_WECHATPAY : CHANNEL_ALIPAY;
+        at_ms += random_skewed(s, 100, 60000);
+    }
+    if (random_chance(s, 300)) world_plan(w, at_ms, buyer_pays_order, placed->key, 0, 0);
+    if (random_chance(s, 200)) (void)act_make(w, &pay, w->now_ms + most_ms + random_between(s, -1500, 1500));
+}
+
 static void follow_up(struct world *w, const struct act *placed)
 {
     struct stream *s = &w->shop;
@@ -195,6 +232,8 @@ static void follow_up(struct world *w, const struct act *placed)
         (void)act_make(w, &cancel, w->now_ms + after_ms);
     }
     if (random_chance(s, 150)) (void)act_make(w, &check, w->now_ms + random_skewed(s, 100, shopper->pay_within_ms));
+    bool opens = w->c.wallets_on && !w->healing && (shopper->channel == CHANNEL_ANY || random_chance(&w->wallets, 150));
+    if (opens) open_the_page(w, placed);
 }
 
 static void placed_ok(struct world *w, struct act *a, uint64_t order_key, int64_t amount_fen)
@@ -235,7 +274,10 @@ static void act_good(struct world *w, struct act *a, const struct request *r)
     } else if (sscanf(text, "{\"refund\":%llu,\"amount\":%lld", &key, &amount) == 2) {
         a->key = key;
         a->amount_fen = amount;
+    } else if (sscanf(text, "{\"payment\":%llu,\"state\":%u", &key, &state) == 2) {
+        a->key = key;
     }
+    if (a->kind == ACT_RESOLVE) world_reached(w, a->accepts ? SCENE_WORD_ACCEPTS : SCENE_WORD_SENDS_BACK);
     if (a->kind == ACT_CART_PUT) world_plan(w, w->now_ms + 100, act_send, w->clients->shoppers[a->client].place, 0, 0);
 }
 
@@ -248,7 +290,10 @@ static bool is_worth_repeating(const struct act *a, const struct request *r)
 static void act_refused(struct world *w, struct act *a, const struct request *r)
 {
     if (strcmp(r->reply.code, "insufficient_stock") == 0) world_reached(w, SCENE_HOT_SKU);
-    if (strcmp(r->reply.code, "order_already_paid") == 0) world_reached(w, SCENE_CANCEL_RACES_PAY);
+    bool already_paid = strcmp(r->reply.code, "order_already_paid") == 0;
+    if (already_paid) world_reached(w, a->kind == ACT_RESOLVE ? SCENE_WORD_MEETS_BUYER : SCENE_CANCEL_RACES_PAY);
+    if (strcmp(r->reply.code, "nothing_to_resolve") == 0) world_reached(w, SCENE_WORD_TWICE);
+    if (strcmp(r->reply.code, "order_not_payable") == 0) world_reached(w, SCENE_PAGE_OPENED_LATE);
     if (strcmp(r->reply.code, "refund_exceeds_paid") == 0) world_reached(w, SCENE_REFUNDS_RACE);
     // Who was refused and had been told yes before was lied to, whichever of the two it is.
     if (a->keyed && a->n_good > 0)
@@ -297,7 +342,7 @@ void clients_notice(struct world *w, const struct notice *n, enum notice_verdict
     l->epoch = node_epoch(w->node);
     l->r.kind = REQUEST_NOTICE;
     l->r.notice.verdict = verdict;
-    l->r.notice.channel = CHANNEL_ALIPAY;
+    l->r.notice.channel = n->answer.channel;
     l->r.notice.notice = *n;
     node_post(w->node, &l->r);
 }
@@ -307,7 +352,7 @@ static void notice_answered(struct world *w, const struct letter *l)
     const struct notice *n = &l->r.notice.notice;
     struct clients *c = w->clients;
     bool good = l->r.reply.status == 200 && !l->r.reply.code;
-    bool money = n->answer.fact == FACT_PAID || n->answer.fact == FACT_PAID_AND_REFUNDED;
+    bool money = n->answer.captured_fen > 0;
     if (good && l->r.notice.verdict == NOTICE_STRANGE && c->n_strange_acked < TRADES_MAX)
         (void)snprintf(c->strange_acked[c->n_strange_acked++], sizeof c->strange_acked[0], "%.23s", n->number);
     if (good && l->r.notice.verdict == NOTICE_GOOD && money && c->n_money_acked < TRADES_MAX) {
@@ -392,6 +437,15 @@ static void buyer_scans(struct world *w, struct happening *h)
                ok ? "the cashier opens" : "refused");
 }
 
+static void note_two_wallets(struct world *w, const struct trade *paid)
+{
+    for (unsigned i = 0; i < w->ledger->n_trades; i++) {
+        const struct trade *t = &w->ledger->trades[i];
+        bool both = t->order_key == paid->order_key && t->state == TRADE_PAID && t->channel != paid->channel;
+        if (both) world_reached(w, SCENE_BOTH_WALLETS_PAY);
+    }
+}
+
 static void buyer_pays(struct world *w, struct happening *h)
 {
     struct trade *t = &w->ledger->trades[h->a];
@@ -399,6 +453,7 @@ static void buyer_pays(struct world *w, struct happening *h)
     struct seen_order *o = seen_find(w, t->order_key);
     bool late = o && w->now_ms >= o->expires_ms;
     bool ok = model_pay(w->ledger, t);
+    if (ok) note_two_wallets(w, t);
     if (late) world_reached(w, SCENE_SCANNED_AFTER_DEADLINE);
     if (!ok && t->state == TRADE_CLOSED && t->closed_ms < t->expires_ms) world_reached(w, SCENE_CLOSE_BEFORE_PAY);
     world_tell(w, "a buyer pays %s: %s", name_of(w, 'P', t->payment_key), ok ? "paid" : "refused");
@@ -452,7 +507,30 @@ void clients_code_is_out(struct world *w, const struct trade *t)
     world_plan(w, pays_ms, buyer_pays, i, 0, 0);
 }
 
-// --- What the merchant does about what happened
+// --- What operators and the merchant do about what happened
+
+// They look at all money of the order that the providers have, with or without anything to say about it, and two of
+// them may do so. What some of it went back they know from the provider, and accept the rest.
+static void operators_decide(struct world *w, const struct seen_order *o)
+{
+    struct stream *s = &w->wallets;
+    bool holds = w->c.rules.late_payment == LATE_HOLD;
+    for (unsigned i = 0; i < w->ledger->n_trades; i++) {
+        const struct trade *t = &w->ledger->trades[i];
+        bool concerns = t->order_key == o->key && t->state == TRADE_PAID;
+        if (!concerns || !random_chance(s, holds || t->by_hand_fen ? 700 : 50)) continue;
+        struct act word = {
+            .kind = ACT_RESOLVE, .client = o->client, .order_key = o->key, .payment_key = t->payment_key};
+        word.accepts = t->by_hand_fen > 0 || random_chance(s, 500);
+        word.keyed = word.repeatable = random_chance(s, 500);
+        int64_t at_ms = w->now_ms + random_skewed(s, 1, 300000);
+        (void)act_make(w, &word, at_ms);
+        if (random_chance(s, 300)) world_plan(w, at_ms, buyer_pays_order, o->key, 0, 0);
+        if (!random_chance(s, 400)) continue;
+        word.accepts = t->by_hand_fen > 0 || random_chance(s, 500);
+        (void)act_make(w, &word, at_ms + random_skewed(s, 0, 10000));
+    }
+}
 
 void clients_saw(struct world *w, struct seen_order *o, int type)
 {
@@ -461,6 +539,7 @@ void clients_saw(struct world *w, struct seen_order *o, int type)
     if (w->healing || w->cast) return;
     if (type == EVENT_ORDER_CLOSING && random_chance(s, 150))
         world_plan(w, w->now_ms + random_skewed(s, 1, 3000), buyer_pays_order, o->key, 0, 0);
+    if (w->c.wallets_on && (type == EVENT_PAYMENT_LATE || type == EVENT_PAYMENT_MISMATCH)) operators_decide(w, o);
     if (type != EVENT_ORDER_PAID && type != EVENT_PAYMENT_LATE && type != EVENT_PAYMENT_DUPLICATE) return;
     if (!random_chance(s, 400)) return;
     const struct shopper *shopper = &w->clients->shoppers[o->client < CLIENTS_MAX ? o->client : 0];
@@ -480,7 +559,9 @@ static void shopper_make(struct world *w, unsigned i)
     struct shopper *b = &w->clients->shoppers[i];
     static const int64_t windows_ms[] = {1000, 20000, 60000, 300000, 300000, 900000};
     *b = (struct shopper){.pay_within_ms = windows_ms[random_below(s, 6)]};
-    b->by_any = random_chance(s, 80);
+    b->channel = random_chance(s, 80) ? CHANNEL_ANY : CHANNEL_ALIPAY;
+    static const enum channel_id channels[] = {CHANNEL_ANY, CHANNEL_ANY, CHANNEL_WECHATPAY, CHANNEL_ALIPAY};
+    if (w->c.wallets_on) b->channel = channels[random_below(&w->wallets, 4)];
     unsigned how = (unsigned)random_below(s, 100);
     b->by_amount = how < 15;
     b->by_cart = how >= 15 && how < 25;

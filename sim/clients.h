@@ -4,9 +4,19 @@
 #ifndef TILL_SIM_CLIENTS_H
 #define TILL_SIM_CLIENTS_H
 
-#include "alipay_model.h"
+#include "provider_model.h"
 
-enum act_kind { ACT_PLACE, ACT_CANCEL, ACT_CHECK, ACT_REFUND, ACT_SKU_PUT, ACT_STOCK_ADD, ACT_CART_PUT };
+enum act_kind {
+    ACT_PLACE,
+    ACT_CANCEL,
+    ACT_CHECK,
+    ACT_REFUND,
+    ACT_SKU_PUT,
+    ACT_STOCK_ADD,
+    ACT_CART_PUT,
+    ACT_PAY,
+    ACT_RESOLVE
+};
 
 // One thing somebody wants of Till, asked for once or, when it can be repeated safely, until there is an answer.
 struct act {
@@ -19,11 +29,15 @@ struct act {
     bool ended;      // answered for good, or given up
     uint64_t order_key;
     int64_t amount_fen, quantity;
+    enum channel_id channel; // PAY
+    enum product product;    // PAY
+    uint64_t payment_key;    // RESOLVE
+    bool accepts;            // RESOLVE
     unsigned sent, in_flight;
     unsigned n_unknown; // sent, and never heard of
     unsigned n_good;    // answered 2xx
     int status;         // the last definite one
-    uint64_t key;       // of the order placed, the refund made
+    uint64_t key;       // of the order placed, the refund or the attempt made
     uint64_t keys[4];   // of all orders placed without key and number
     char answer[128];   // the first 2xx
 };
@@ -32,7 +46,8 @@ struct shopper { // one order somebody wants
     unsigned n_lines, sku[2];
     int64_t quantity[2];
     int64_t amount_fen, pay_within_ms;
-    bool by_amount, by_cart, by_any;
+    bool by_amount, by_cart;
+    enum channel_id channel;
     unsigned place; // the act
 };
 

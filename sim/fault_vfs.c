@@ -12,6 +12,7 @@
 #define SHM_SIZE    32768
 
 int64_t disk_now_ms;
+unsigned product_runs, disk_allocates;
 static uint64_t disk_written;
 
 struct bytes {
@@ -54,7 +55,14 @@ static struct {
     uint64_t ops, crash_at;
     bool dead;
     enum disk_fault fault;
-    bool fault_hit, lies;
+    bool fault_hit, lies, no_log, deletes_lazily;
+    enum disk_fault struck; // the latest of disk_break_at()
+    uint64_t calls;
+    struct { // disk_break_at()
+        enum disk_fault fault;
+        uint64_t at;
+        bool for_good;
+    } breaks;
 } disk;
 
 // --- Bytes
@@ -65,7 +73,9 @@ static void bytes_size(struct bytes *b, size_t n)
         size_t cap = b->cap ? b->cap : 65536;
         while (cap < n)
             cap *= 2;
+        disk_allocates++;
         uint8_t *p = realloc(b->p, cap);
+        disk_allocates--;
         if (!p) abort();
         b->p = p;
         b->cap = cap;
@@ -122,7 +132,9 @@ static void pending_add(struct file *f, enum pending_kind kind, size_t at, size_
 {
     if (f->n_pending == f->pending_cap) {
         f->pending_cap = f->pending_cap ? 2 * f->pending_cap : 256;
+        disk_allocates++;
         f->pending = realloc(f->pending, f->pending_cap * sizeof *f->pending);
+        disk_allocates--;
         if (!f->pending) abort();
     }
     struct pending *last = f->n_pending ? &f->pending[f->n_pending - 1] : NULL;
@@ -164,11 +176,28 @@ static bool power_fails(void)
     return true;
 }
 
+static bool is_full(void)
+{
+    return disk.struck == DISK_FULL;
+}
+
 static bool fault_strikes(enum disk_fault fault)
 {
     if (disk.fault != fault) return false;
     disk.fault_hit = true;
     if (fault != DISK_FULL) disk.fault = DISK_FINE;
+    return true;
+}
+
+// One more call of any kind. True: it fails. `what` is the fault that this call can meet besides DISK_EIO.
+static bool call_breaks(enum disk_fault what)
+{
+    if (!product_runs) return false;
+    disk.calls++;
+    if (disk.breaks.fault == DISK_FINE || disk.calls < disk.breaks.at) return false;
+    if (disk.breaks.fault != DISK_EIO && disk.breaks.fault != what) return false;
+    disk.struck = disk.breaks.fault;
+    if (!disk.breaks.for_good) disk.breaks.fault = DISK_FINE;
     return true;
 }
 
@@ -245,7 +274,7 @@ static int file_close(sqlite3_file *base)
 static int file_read(sqlite3_file *base, void *to, int n, sqlite3_int64 at)
 {
     struct file *f = handle_of(base)->f;
-    if (disk.dead) return SQLITE_IOERR_READ;
+    if (disk.dead || call_breaks(DISK_FINE)) return SQLITE_IOERR_READ;
     size_t have = (size_t)at < f->cache.n ? f->cache.n - (size_t)at : 0;
     if (have >= (size_t)n) {
         memcpy(to, f->cache.p + at, (size_t)n);
@@ -274,7 +303,9 @@ static int file_write(sqlite3_file *base, const void *from, int n, sqlite3_int64
         write_now(f, from, part, (size_t)at);
         return SQLITE_IOERR_WRITE;
     }
-    if ((size_t)at + (size_t)n > f->cache.n && fault_strikes(DISK_FULL)) return SQLITE_FULL;
+    bool grows = (size_t)at + (size_t)n > f->cache.n;
+    if (call_breaks(grows ? DISK_FULL : DISK_FINE)) return is_full() ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+    if (grows && fault_strikes(DISK_FULL)) return SQLITE_FULL;
     if (fault_strikes(DISK_WRITE_EIO)) return SQLITE_IOERR_WRITE;
     write_now(f, from, (size_t)n, (size_t)at);
     disk_written += (uint64_t)n;
@@ -296,6 +327,7 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 n)
         if (random_chance(&disk.stream, 500)) truncate_now(f, (size_t)n);
         return SQLITE_IOERR_TRUNCATE;
     }
+    if (call_breaks(DISK_FINE)) return SQLITE_IOERR_TRUNCATE;
     truncate_now(f, (size_t)n);
     return SQLITE_OK;
 }
@@ -310,7 +342,7 @@ static int file_sync(sqlite3_file *base, int flags)
         if (random_chance(&disk.stream, 500)) file_synced(h->f);
         return SQLITE_IOERR_FSYNC;
     }
-    if (fault_strikes(DISK_SYNC_EIO)) {
+    if (call_breaks(DISK_SYNC_EIO) || fault_strikes(DISK_SYNC_EIO)) {
         h->f->n_pending = 0; // the kernel marks the pages clean: they are seen, and never written
         return SQLITE_IOERR_FSYNC;
     }
@@ -364,8 +396,12 @@ static int file_check_reserved(sqlite3_file *base, int *is)
 
 static int file_control(sqlite3_file *base, int op, void *arg)
 {
-    (void)base, (void)op, (void)arg;
-    return SQLITE_NOTFOUND;
+    (void)base;
+    char **pragma = arg; // its answer, its name, its value
+    if (!disk.no_log || op != SQLITE_FCNTL_PRAGMA || sqlite3_stricmp(pragma[1], "journal_mode") != 0)
+        return SQLITE_NOTFOUND;
+    pragma[0] = sqlite3_mprintf("wal");
+    return pragma[0] ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 static int file_sector(sqlite3_file *base)
@@ -389,7 +425,9 @@ static int shm_map(sqlite3_file *base, int region, int size, int extend, void vo
     while (f->n_shm <= (unsigned)region) {
         if (!extend) return SQLITE_OK;
         uint8_t **r = &f->shm[f->n_shm];
+        disk_allocates++;
         if (!*r) *r = malloc(SHM_SIZE);
+        disk_allocates--;
         if (!*r) return SQLITE_NOMEM;
         memset(*r, 0, SHM_SIZE);
         f->n_shm++;
@@ -483,7 +521,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
     struct file *f = file_find(name ? name : "(temporary)");
     if (!f || !f->exists) {
         if (!(flags & SQLITE_OPEN_CREATE)) return SQLITE_CANTOPEN;
-        if (power_fails()) return SQLITE_CANTOPEN;
+        if (power_fails() || call_breaks(DISK_FULL)) return SQLITE_CANTOPEN;
         if (!f) f = file_make(name ? name : "(temporary)");
         if (!f) return SQLITE_CANTOPEN;
         f->exists = true;
@@ -507,10 +545,11 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_directory)
     struct file *f = file_find(name);
     if (!f || !f->exists) return SQLITE_IOERR_DELETE_NOENT;
     bool fails = power_fails();
+    if (!fails && call_breaks(DISK_FINE)) return SQLITE_IOERR_DELETE;
     if (fails && random_chance(&disk.stream, 500)) return SQLITE_IOERR_DELETE;
     f->exists = false;
     if (fails) return SQLITE_IOERR_DELETE;
-    if (sync_directory) directory_synced();
+    if (sync_directory || (disk.no_log && !disk.deletes_lazily)) directory_synced();
     return SQLITE_OK;
 }
 
@@ -593,7 +632,9 @@ void disk_wipe(uint64_t seed)
     for (int i = 0; i < FILES_MAX; i++)
         file_forget(&disk.files[i]);
     disk.stream = stream_of(seed, 77);
-    disk.ops = 0;
+    disk.ops = disk.calls = 0;
+    disk.struck = DISK_FINE;
+    disk_mend();
     disk.crash_at = UINT64_MAX;
     disk.dead = disk.fault_hit = false;
     disk.fault = DISK_FINE;
@@ -643,6 +684,44 @@ void disk_fail(enum disk_fault fault)
 {
     disk.fault = fault;
     disk.fault_hit = false;
+}
+
+void disk_break_at(uint64_t at, enum disk_fault fault, bool for_good)
+{
+    disk.breaks.at = at;
+    disk.breaks.fault = fault;
+    disk.breaks.for_good = for_good;
+}
+
+void disk_mend(void)
+{
+    disk.breaks.fault = DISK_FINE;
+}
+
+bool disk_broke(void)
+{
+    return disk.struck != DISK_FINE;
+}
+
+uint64_t disk_calls(void)
+{
+    return disk.calls;
+}
+
+void disk_draw_from(uint64_t seed)
+{
+    disk.stream = stream_of(seed, 78);
+}
+
+void disk_has_no_log(bool no_log, bool lazy)
+{
+    disk.no_log = no_log;
+    disk.deletes_lazily = lazy;
+}
+
+bool disk_is_without_log(void)
+{
+    return disk.no_log;
 }
 
 bool disk_fault_hit(void)

@@ -31,6 +31,7 @@ enum disk_fault {
     DISK_FULL,      // writes that make a file longer fail
     DISK_WRITE_EIO, // one write fails
     DISK_SYNC_EIO,  // one sync fails; its pages are dropped from what will be written, yet stay visible
+    DISK_EIO,       // disk_break_at() only: whatever the call is, reading as well, it fails
 };
 
 void disk_register(void);         // once
@@ -45,7 +46,25 @@ unsigned disk_revive(enum disk_end end);
 // What goes wrong from now on: DISK_FULL until DISK_FINE is set, the others once.
 void disk_fail(enum disk_fault fault);
 bool disk_fault_hit(void); // whether that happened since disk_fail()
+// The same at a chosen call of the product: the at-th of those that read or change something, counted by disk_calls()
+// while product_runs. DISK_FULL and DISK_SYNC_EIO strike at the first such call from there on that they can strike.
+// `for_good`: until disk_mend(), over any number of ends of the process.
+void disk_break_at(uint64_t at, enum disk_fault fault, bool for_good);
+void disk_mend(void);
+bool disk_broke(void);     // whether it has struck
+uint64_t disk_calls(void); // so many since disk_wipe()
 void disk_lies(bool lies); // every sync does nothing and says it did: for testing the harness
+// What is drawn from now on (what a power loss leaves) is drawn from another stream.
+void disk_draw_from(uint64_t seed);
+// Every `PRAGMA journal_mode` is answered "wal" and nothing is done: what asks for a log gets a rollback journal.
+// Unlinking is then durable at once unless `lazy`, as SQLite's FULL trusts it to be (its EXTRA does not).
+void disk_has_no_log(bool no_log, bool lazy);
+bool disk_is_without_log(void);
+
+// More than 0 while the product is on the stack (and not the checker): what it asks for and allocates is its own.
+extern unsigned product_runs;
+// More than 0 while the disk itself allocates: not what a test of failing allocations is after.
+extern unsigned disk_allocates;
 
 // Images of a whole idle disk, to begin many runs from.
 #define DISK_IMAGES 4

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node.h"
-#include "alipay_model.h"
 #include "broker/embedded.h"
 #include "broker_model.h"
 #include "checker.h"
 #include "clients.h"
+#include "provider_model.h"
 #include "store/sqlite.h"
 #include <sqlite3.h>
 #include <stdio.h>
@@ -31,19 +31,25 @@ static void arrived(struct node *n)
 
 void node_post(struct node *n, struct request *r)
 {
+    product_runs++;
     engine_post(n->engine, r, r, 1);
+    product_runs--;
     arrived(n);
 }
 
 void node_answer(struct node *n, const struct answer *a)
 {
+    product_runs++;
     engine_post_answer(n->engine, a);
+    product_runs--;
     arrived(n);
 }
 
 void node_news(struct node *n, const struct broker_news *news)
 {
+    product_runs++;
     engine_post_news(n->engine, news);
+    product_runs--;
     arrived(n);
 }
 
@@ -105,12 +111,13 @@ void node_dies(struct world *w, enum disk_end end, int64_t away_ms)
     clients_node_died(w);
     n->epoch++;
     n->turn_ms = INT64_MAX;
-    n->disk_is_broken = n->full;
+    n->disk_is_broken = n->full || n->may_give_up;
     world_plan(w, w->now_ms + away_ms, node_starts, 0, 0, 0);
 }
 
 static enum disk_end draw_end(struct world *w)
 {
+    if (w->node->fall) return w->node->fall->end;
     bool kill = world_has(w, FAULT_KILL), power = world_has(w, FAULT_POWER);
     if (!power || (kill && random_chance(&w->breaks, 400))) return DISK_PROCESS_KILLED;
     return (enum disk_end)random_between(&w->breaks, DISK_LOST_ALL, DISK_LOST_TAIL);
@@ -119,12 +126,14 @@ static enum disk_end draw_end(struct world *w)
 static int64_t draw_away_ms(struct world *w)
 {
     static const int64_t away_ms[] = {10, 10, 200, 5000, 60000, 1200000};
+    if (w->node->fall) return w->node->fall->away_ms;
     return w->healing ? 1000 : away_ms[random_below(&w->breaks, sizeof away_ms / sizeof away_ms[0])];
 }
 
 static void node_breaks_down(struct world *w)
 {
     enum disk_end end = draw_end(w);
+    if (w->node->fall && !w->node->recovering) w->node->dies_in_recovery = w->node->fall->again_ops > 0;
     node_dies(w, end, draw_away_ms(w));
 }
 
@@ -150,7 +159,8 @@ static struct engine *engine_make(struct world *w, char why[160])
                                .ctx = w,
                                .reply = on_reply,
                                .present = clients_present};
-    o.channels[CHANNEL_ALIPAY] = &w->ledger->channel;
+    for (unsigned i = CHANNEL_ALIPAY; i < N_CHANNELS; i++)
+        o.channels[i] = &w->ledger->provider[i].channel;
     return engine_new(&o, why);
 }
 
@@ -172,16 +182,20 @@ static void node_starts(struct world *w, struct happening *h)
     struct node *n = w->node;
     char why[200] = "";
     (void)h;
-    if (n->dies_in_recovery && !w->healing) disk_crash_at(disk_ops() + (uint64_t)random_skewed(&w->breaks, 1, 30));
+    bool planned = n->dies_in_recovery && (n->fall || !w->healing);
+    if (planned)
+        disk_crash_at(disk_ops() + (n->fall ? n->fall->again_ops : (uint64_t)random_skewed(&w->breaks, 1, 30)));
     n->dies_in_recovery = false;
     n->recovering = true;
+    product_runs++;
     bool ok = node_open(w, why);
+    product_runs--;
     if (disk_is_dead()) {
         node_breaks_down(w);
         return;
     }
     n->recovering = false;
-    disk_crash_at(UINT64_MAX);
+    if (planned) disk_crash_at(UINT64_MAX);
     if (!ok) {
         if (!n->disk_is_broken) world_violated(w, "starts_again", "the store does not open: %s", why);
         node_dies(w, DISK_PROCESS_KILLED, 1000);
@@ -193,14 +207,14 @@ static void node_starts(struct world *w, struct happening *h)
     world_tell(w, "the node is up");
     checker_open(w);
     checker_observe(w);
-    checker_full(w, false);
+    if (n->epoch > 0) checker_full(w, false);
 }
 
 // A shop like any other began long ago: its empty database is kept, one for each size of page, and only some seeds make
 // theirs anew (and may crash while they do).
 static void disk_prepare(struct world *w)
 {
-    unsigned image = w->c.page_size == 512 ? 0 : w->c.page_size == 1024 ? 1 : 2;
+    unsigned image = disk_is_without_log() ? 3 : w->c.page_size == 512 ? 0 : w->c.page_size == 1024 ? 1 : 2;
     disk_wipe(w->seed);
     if (w->c.fresh && w->c.page_size == 4096) return;
     if (!w->c.fresh && disk_image_use(image)) return;
@@ -253,7 +267,9 @@ static void node_turn(struct world *w)
     if (now_ms > n->clock_ms) n->clock_ms = now_ms;
     disk_now_ms = w->now_ms;
     uint64_t commits = engine_stats(n->engine)->commits;
+    product_runs++;
     enum turn_result result = engine_turn(n->engine, now_ms);
+    product_runs--;
     if (disk_is_dead()) {
         node_breaks_down(w);
         return;
@@ -269,6 +285,15 @@ static void node_turn(struct world *w)
     checker_observe(w);
 }
 
+void node_tidies(struct world *w)
+{
+    struct node *n = w->node;
+    product_runs++;
+    n->store->ops->tidy(n->store, w->now_ms + n->offset_ms);
+    product_runs--;
+    if (disk_is_dead()) node_breaks_down(w);
+}
+
 void node_run(struct world *w)
 {
     struct node *n = w->node;
@@ -280,10 +305,7 @@ void node_run(struct world *w)
         n->turn_ms = INT64_MAX;
         node_turn(w);
     }
-    if (n->up && !w->failed && w->step % 16 == 0) {
-        n->store->ops->tidy(n->store, w->now_ms + n->offset_ms);
-        if (disk_is_dead()) node_breaks_down(w);
-    }
+    if (n->up && !w->failed && w->step % 16 == 0) node_tidies(w);
 }
 
 // --- What breaks
@@ -354,12 +376,13 @@ static void machine_pauses(struct world *w, struct happening *h)
 static void outage(struct world *w, struct happening *h)
 {
     if (w->healing && h->a) return;
-    w->ledger->unreachable = h->a;
+    w->ledger->unreachable = (unsigned)h->a;
     if (h->a) {
         world_fault_counted(w);
         world_reached(w, SCENE_OUTAGE);
     }
-    world_tell(w, "alipay %s", h->a ? "cannot be reached" : "can be reached again");
+    static const char *const WHO[] = {"all", "", "alipay", "", "wechatpay", "", "alipay and wechatpay"};
+    world_tell(w, "%s can%s be reached", WHO[h->a], h->a ? "not" : " again");
 }
 
 void breaks_begin(struct world *w)
@@ -389,7 +412,8 @@ void breaks_begin(struct world *w)
     }
     if (world_has(w, FAULT_OUTAGE)) {
         int64_t at_ms = random_between(s, from_ms, to_ms);
-        world_plan(w, at_ms, outage, 1, 0, 0);
+        unsigned who = w->c.wallets_on ? (unsigned)random_between(&w->wallets, 1, 3) : 1;
+        world_plan(w, at_ms, outage, (uint64_t)who << CHANNEL_ALIPAY, 0, 0);
         world_plan(w, at_ms + random_skewed(s, 5000, 1800000), outage, 0, 0, 0);
     }
 }

@@ -6,6 +6,13 @@
 #include "fault_vfs.h"
 #include "world.h"
 
+// How it dies and comes back, where that is not drawn.
+struct fall {
+    enum disk_end end;
+    int64_t away_ms;
+    uint64_t again_ops; // the power fails once more so many mutating calls into the next start; 0: it does not
+};
+
 struct node {
     struct world *w;
     struct store *store;
@@ -21,6 +28,8 @@ struct node {
     bool full;
     bool dies_in_recovery; // planned for the next start
     bool recovering;
+    const struct fall *fall; // NULL: drawn
+    bool may_give_up;        // over all its lives: something is done to it that may end it at any time
 };
 
 void node_begin(struct world *w);
@@ -32,7 +41,8 @@ void node_answer(struct node *n, const struct answer *a);
 void node_news(struct node *n, const struct broker_news *news);
 // When it wants a turn, in the world's time; INT64_MAX: it sleeps until something arrives.
 int64_t node_next_ms(const struct node *n);
-void node_run(struct world *w); // its turns, when it is time
+void node_run(struct world *w);    // its turns, when it is time
+void node_tidies(struct world *w); // its store's housekeeping, which it does between turns anyway. It must be up
 // How far its clock, as the engine takes it, is ahead of the world's.
 int64_t node_ahead_ms(const struct node *n);
 void node_dies(struct world *w, enum disk_end end, int64_t away_ms);

@@ -14,13 +14,14 @@
 //
 // First a phase in which things break, then all is healed and the world runs until nothing is due any more.
 #include "sim.h"
-#include "alipay_model.h"
 #include "base/log.h"
 #include "broker_model.h"
 #include "checker.h"
 #include "clients.h"
+#include "crash.h"
 #include "fault_vfs.h"
 #include "node.h"
+#include "provider_model.h"
 #include "world.h"
 #include <errno.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static void heal(struct world *w, struct happening *h)
     struct node *n = w->node;
     world_tell(w, "--- faults and buyers stop");
     w->healing = true;
-    w->ledger->unreachable = false;
+    w->ledger->unreachable = 0;
     broker_model_heal(w->mq);
     n->offset_ms = 0;
     n->paused_until_ms = 0;
@@ -186,8 +187,8 @@ static void report_totals(const struct options *o, uint64_t runs, const struct t
            (unsigned long long)t->commits, (unsigned long long)t->ops, (unsigned long long)(t->virtual_ms / 3600000));
     for (unsigned i = 0; i < N_SCENES; i++)
         printf("%s\"%s\":%llu", i ? "," : "", SCENE_NAMES[i], (unsigned long long)t->scenes[i]);
-    printf("},\"violations\":%llu,\"trace_hash\":\"%016llx\"}\n", (unsigned long long)violations,
-           (unsigned long long)hash);
+    printf("},\"sent_back\":%llu,\"violations\":%llu,\"trace_hash\":\"%016llx\"}\n", (unsigned long long)t->sent_back,
+           (unsigned long long)violations, (unsigned long long)hash);
 }
 
 // A simulator that no longer reaches what it is for passes everything: that is a failure too.
@@ -230,6 +231,7 @@ static int seeds_run(struct world *w, const struct options *o)
 
 int sim_main(int argc, char **argv)
 {
+    if (crash_is_asked_for(argc, argv)) return crash_main(argc, argv, NULL);
     struct options o;
     const char *bad = options_read(&o, argc, argv);
     if (bad) return usage(bad);

@@ -72,6 +72,16 @@ static void draw_broker(struct world *w, unsigned allowed)
     c->faults |= 1u << FAULT_BROKER & allowed;
 }
 
+// From a stream of its own, too: half of the days are Alipay's alone, and what they were.
+static void draw_wallets(struct world *w)
+{
+    struct stream *s = &w->wallets;
+    struct config *c = &w->c;
+    c->wallets_on = random_chance(s, 500);
+    c->hard_refunds = c->faults ? (unsigned)DRAW(s, 0, 100, 300) : 0;
+    c->by_hand = c->faults ? (unsigned)DRAW(s, 0, 20, 100) : 0;
+}
+
 static void draw_config(struct world *w, unsigned allowed)
 {
     struct stream s = stream_of(w->seed, 1);
@@ -95,6 +105,7 @@ static void draw_config(struct world *w, unsigned allowed)
         c->price_fen[i] = random_between(&s, 1, 50000);
     }
     draw_broker(w, allowed);
+    draw_wallets(w);
 }
 
 // --- Time
@@ -233,6 +244,7 @@ void world_begin(struct world *w, uint64_t seed, unsigned faults_allowed)
     w->seed = seed;
     w->step = 0;
     w->start_ms = w->now_ms = INT64_C(1795400000000) + (int64_t)(seed % 1000) * 86400000;
+    w->wallets = stream_of(seed, 8);
     draw_config(w, faults_allowed);
     w->heal_ms = w->start_ms + w->c.shop_ms + 10 * MINUTE;
     w->healing = w->failed = false;

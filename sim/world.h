@@ -2,9 +2,9 @@
 // One seed's world: what is drawn for it, virtual time, what will happen when, the story and its hash.
 //
 // The parts know each other only through here and each other's few functions: clients (clients.h) talk to the node, the
-// node (node.h) is the product on its simulated disk, alipay_model.h is the provider with its ledger, broker_model.h a
-// broker elsewhere, checker.h looks at all of it from outside. Nothing reads a clock, starts a thread or depends on an
-// address.
+// node (node.h) is the product on its simulated disk, provider_model.h are the providers with their ledger,
+// broker_model.h a broker elsewhere, checker.h looks at all of it from outside. Nothing reads a clock, starts a thread
+// or depends on an address.
 #ifndef TILL_SIM_WORLD_H
 #define TILL_SIM_WORLD_H
 
@@ -72,7 +72,18 @@ enum fault_class { FAULTS(X_ENUM) N_FAULTS };
     X(SCENE_END_REPLACED, "65_end_refused_replaced", true)                                                             \
     X(SCENE_CHECK_OF_OLDER_COPY, "66_check_of_older_copy", true)                                                       \
     X(SCENE_CANCEL_LATE, "67_cancel_message_late", true)                                                               \
-    X(SCENE_ENDS_FORGOTTEN, "68_broker_forgot_ends", true)
+    X(SCENE_ENDS_FORGOTTEN, "68_broker_forgot_ends", true)                                                             \
+    X(SCENE_WALLET_CHANGED, "70_wallet_changed", true)                                                                 \
+    X(SCENE_BOTH_WALLETS_PAY, "71_both_wallets_pay", true)                                                             \
+    X(SCENE_PAGE_OPENED_LATE, "72_page_opened_late", true)                                                             \
+    X(SCENE_WORD_ACCEPTS, "73_word_accepts", true)                                                                     \
+    X(SCENE_WORD_SENDS_BACK, "74_word_sends_back", true)                                                               \
+    X(SCENE_WORD_TWICE, "75_word_said_twice", true)                                                                    \
+    X(SCENE_WORD_MEETS_BUYER, "76_word_meets_buyer", true)                                                             \
+    X(SCENE_REFUND_ABNORMAL, "77_refund_abnormal", true)                                                               \
+    X(SCENE_REFUND_CLOSED, "78_refund_closed_replaced", true)                                                          \
+    X(SCENE_LATER_REFUND_CLOSED, "79_other_refund_closed", true)                                                       \
+    X(SCENE_SOME_WENT_BACK, "80_some_went_back_unseen", true)
 #define X_SCENE(constant, text, must) constant,
 enum scene { SCENES(X_SCENE) N_SCENES };
 
@@ -97,6 +108,9 @@ struct config {
     bool fresh;                     // begins with no database at all
     unsigned crashes;               // planned
     unsigned at_the_deadline;       // permille of buyers who act there
+    bool wallets_on;                // there is WeChat Pay beside Alipay, buyers open Till's page, operators say words
+    unsigned hard_refunds;          // permille of WeChat Pay's refunds that end closed or get stuck
+    unsigned by_hand;               // permille of its payments of which a clerk gives some back at once, over there
     struct {                        // a broker elsewhere, where rules.broker says so
         int64_t check_ms, young_ms; // it asks so often, and nothing about what is younger
         unsigned check_max;
@@ -117,6 +131,7 @@ struct happening {
 
 struct totals { // over all seeds
     uint64_t lifecycles, crashes, faults, scenes[N_SCENES], turns, commits, ops, virtual_ms;
+    uint64_t sent_back; // captures that had to go back
 };
 
 // An order as its public events tell it, in the order they were committed.
@@ -149,7 +164,7 @@ struct world {
     struct config c;
     int64_t start_ms, now_ms, heal_ms;
     bool healing; // faults and buyers have stopped
-    struct stream net, buyers, shop, breaks, relay;
+    struct stream net, buyers, shop, breaks, relay, wallets;
     struct happening *queue;
     unsigned n_queue, queue_cap;
     uint64_t next_seq;

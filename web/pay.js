@@ -62,7 +62,14 @@
     if (more) say(el('more'), more[0], more[1]);
   }
 
+  // What is read and not scanned: an account and a reference, in both languages, a line each.
+  function show_instructions(s) {
+    const lines = s.instructions.split('\n');
+    show_text(['Pay by bank transfer', '请通过银行转账付款'], [lines[0] + ' ', lines.slice(1).join(' ')]);
+  }
+
   function show_words(s) {
+    if (s.instructions) return show_instructions(s);
     if (s.state === 'awaiting_payment' && s.has_code) return show_text(SCAN[s.channel] || SCAN.any, null);
     if (s.state === 'closing')
       return show_text(['Please do not pay any more', '请勿再付款'],
@@ -109,7 +116,7 @@
   function tick() {
     const is_open = shown && (shown.state === 'placed' || shown.state === 'awaiting_payment');
     el('left').hidden = !is_open;
-    el('paid').hidden = !is_open || !shown.has_code;
+    el('paid').hidden = !is_open || !(shown.has_code || shown.instructions);
     if (!is_open) return;
     const left = Date.parse(shown.expires_at) - clock.now();
     el('countdown').textContent = T.duration(left);

@@ -433,6 +433,15 @@ void crypto_sha1(struct str data, uint8_t out[20])
     if (EVP_Digest(data.n ? data.p : "", data.n, out, &n, EVP_sha1(), NULL) != 1 || n != 20) abort(); // as above
 }
 
+void crypto_hmac_sha256(struct str key, struct str data, uint8_t out[32])
+{
+    size_t n = 0;
+    if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key.n ? key.p : "", key.n,
+                   (const unsigned char *)(data.n ? data.p : ""), data.n, out, 32, &n) ||
+        n != 32)
+        abort(); // as above
+}
+
 void crypto_hex(const uint8_t *p, size_t n, char *out)
 {
     static const char hex[] = "0123456789abcdef";

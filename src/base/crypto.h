@@ -50,7 +50,8 @@ bool crypto_secret_load(const char *path, char secret[CRYPTO_SECRET_MAX + 1], ch
 void crypto_wipe(void *p, size_t n); // that the compiler does not leave out
 
 void crypto_sha256(struct str data, uint8_t out[32]);
-void crypto_sha1(struct str data, uint8_t out[20]);     // only where a provider names nothing better
+void crypto_sha1(struct str data, uint8_t out[20]); // only where a provider names nothing better
+void crypto_hmac_sha256(struct str key, struct str data, uint8_t out[32]);
 void crypto_hex(const uint8_t *p, size_t n, char *out); // 2n characters and NUL
 void crypto_base64(struct str data, struct buf *out);
 bool crypto_base64_decode(struct str text, struct buf *out); // strict: alphabet, padding, no white space

@@ -44,6 +44,12 @@ int64_t key_ms(uint64_t key)
     return (int64_t)(key >> MS_SHIFT) + ID_EPOCH_MS;
 }
 
+uint64_t key_at(int64_t ms)
+{
+    uint64_t since = ms > ID_EPOCH_MS ? (uint64_t)(ms - ID_EPOCH_MS) : 0;
+    return (since < MS_MAX ? since : MS_MAX) << MS_SHIFT;
+}
+
 // One SipHash context per thread, keyed at each use: fetching an algorithm costs a hundred times a hash.
 static pthread_key_t context_key;
 static pthread_once_t context_once = PTHREAD_ONCE_INIT;

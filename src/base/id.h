@@ -27,6 +27,7 @@ struct keygen {
 // The first of `n` consecutive keys (n <= 64), larger than any given before, whatever `now_ms` says.
 uint64_t keygen_take(struct keygen *g, int64_t now_ms, unsigned n);
 int64_t key_ms(uint64_t key); // the millisecond a key was made in
+uint64_t key_at(int64_t ms);  // no key made in that millisecond, or later, is smaller
 // One of 2^bits places for a key, spread evenly (a key's own low bits are a counter that is mostly 0).
 static inline unsigned key_place(uint64_t key, unsigned bits)
 {

@@ -168,21 +168,28 @@ static void copy_visible(struct str s, char *out, size_t size)
     out[n] = 0;
 }
 
+// What went back so far, all refunds together; -1: what stands there cannot be read.
+static int64_t refunded_so_far_fen(const struct form *f)
+{
+    struct str refund = field(f, "refund_fee");
+    int64_t refund_fen = 0;
+    return refund.n == 0 || yuan_to_fen(refund, &refund_fen) ? refund_fen : -1;
+}
+
 // Closed after a payment means that the money went back. When the notice itself does not show all of it gone,
 // it is left to a question: FACT_NONE decides nothing, and "closed, never paid" would be a lie.
 static enum fact closed_fact(const struct form *f, int64_t total_fen)
 {
-    struct str refund = field(f, "refund_fee");
-    int64_t refund_fen = 0;
-    bool readable = refund.n == 0 || yuan_to_fen(refund, &refund_fen);
-    if (readable && refund_fen == 0 && field(f, "gmt_payment").n == 0) return FACT_CLOSED;
-    return readable && refund_fen == total_fen ? FACT_PAID_AND_REFUNDED : FACT_NONE;
+    int64_t refund_fen = refunded_so_far_fen(f);
+    if (refund_fen == 0 && field(f, "gmt_payment").n == 0) return FACT_CLOSED;
+    return refund_fen == total_fen ? FACT_PAID_AND_REFUNDED : FACT_NONE;
 }
 
 static enum fact fact_of(const struct form *f, int64_t total_fen)
 {
     struct str status = field(f, "trade_status");
-    if (str_eq(status, STR("TRADE_SUCCESS")) || str_eq(status, STR("TRADE_FINISHED"))) return FACT_PAID;
+    if (str_eq(status, STR("TRADE_SUCCESS")) || str_eq(status, STR("TRADE_FINISHED")))
+        return refunded_so_far_fen(f) == 0 ? FACT_PAID : FACT_PAID_SOME_REFUNDED;
     if (str_eq(status, STR("TRADE_CLOSED"))) return closed_fact(f, total_fen);
     return FACT_WAITING;
 }
@@ -210,7 +217,9 @@ static enum notice_verdict read_fields(const struct alipay_app *app, const struc
     a->channel = CHANNEL_ALIPAY;
     a->outcome = OUTCOME_DONE;
     a->fact = fact_of(f, total_fen);
-    if (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED) a->captured_fen = total_fen;
+    bool was_paid = a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED || a->fact == FACT_PAID_SOME_REFUNDED;
+    if (was_paid) a->captured_fen = total_fen;
+    a->of_refund = refunded_so_far_fen(f) != 0;
     if (trade_no.n < sizeof a->provider_trade_no)
         copy_visible(trade_no, a->provider_trade_no, sizeof a->provider_trade_no);
     copy_visible(field(f, "trade_status"), a->detail, sizeof a->detail);

@@ -17,14 +17,19 @@ static fetch_bill *const FETCHERS[] = {
 };
 #define N_FETCHERS (sizeof FETCHERS / sizeof FETCHERS[0])
 
+bool bill_is_had(enum channel_id channel)
+{
+    return (unsigned)channel < N_FETCHERS && FETCHERS[channel];
+}
+
 enum bill_word bill_fetch(struct channel *c, int64_t day_ms, struct bill_rows *rows, int64_t *said_ms,
                           char why[BILL_WHY_SIZE])
 {
-    unsigned id = c->ops->id;
+    enum channel_id id = c->ops->id;
     *rows = (struct bill_rows){0};
     *said_ms = 0;
     why[0] = 0;
-    if (id >= N_FETCHERS || !FETCHERS[id]) {
+    if (!bill_is_had(id)) {
         (void)bill_refuse(why, "this channel has no bills");
         return BILL_UNKNOWN;
     }

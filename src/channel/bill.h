@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A provider's bill of one day: fetched, checked and read into rows that look the same whoever the provider is. A
-// further channel adds one function to the table in bill.c.
+// further channel adds one function to the table in bill.c; one that has no bills is passed over.
 //
 // A day is Beijing's. Captures stand under the day they were paid, refunds under the day they were made (Alipay) or
 // accepted (WeChat Pay). A bill that is not whole (cut off, another day's, totals that do not fit its rows, a hash that
@@ -37,6 +37,8 @@ enum bill_word {
     BILL_NOT_YET, // authentically: it is being made
     BILL_UNKNOWN, // could not be had, or is not to be believed: `why`
 };
+
+bool bill_is_had(enum channel_id channel); // whether this provider has bills at all
 
 #define BILL_WHY_SIZE 160
 // Blocks, for minutes at most. `c` is an open channel; `day_ms` is when the day began. `rows` is filled with BILL_GOOD

@@ -77,11 +77,10 @@ static bool is_one_of(struct str word, const char *const list[])
     return false;
 }
 
-// "REFUND" says that some of the money went back, not how much: it is a payment, and its refunds are asked about by
-// their own numbers.
+// "REFUND" says that some of the money went back, not how much. Refunds of ours are asked about by their own numbers.
 static void judge_trade(const json_t *node, struct answer *a)
 {
-    static const char *const paid[] = {"SUCCESS", "REFUND", NULL};
+    bool some_left = wechatpay_field_is(node, "trade_state", "REFUND");
     static const char *const waiting[] = {"NOTPAY", "USERPAYING", "ACCEPT", NULL};
     static const char *const closed[] = {"CLOSED", "REVOKED", "PAYERROR", NULL};
     struct str state = wechatpay_field(node, "trade_state");
@@ -89,10 +88,10 @@ static void judge_trade(const json_t *node, struct answer *a)
     wechatpay_copy_visible(state, a->detail, sizeof a->detail);
     if (is_one_of(state, waiting)) {
         say(a, OUTCOME_DONE, FACT_WAITING);
-    } else if (is_one_of(state, paid)) {
+    } else if (some_left || wechatpay_field_is(node, "trade_state", "SUCCESS")) {
         if (!wechatpay_amount(node, "total", &total_fen)) return say_unknown(a, "bad amount");
         a->captured_fen = total_fen;
-        say(a, OUTCOME_DONE, FACT_PAID);
+        say(a, OUTCOME_DONE, some_left ? FACT_PAID_SOME_REFUNDED : FACT_PAID);
     } else if (is_one_of(state, closed)) {
         // "Closed" is taken for "never paid"; a time of payment contradicts that.
         if (wechatpay_field(node, "success_time").n > 0) return say_unknown(a, "closed after a payment");

@@ -3,6 +3,7 @@
 // merchant, application, number, state, amount.
 #include "channel/wechatpay_wire.h"
 #include <stdio.h>
+#include <string.h>
 
 static enum notice_verdict verdict(struct notice *out, enum notice_verdict v, const char *why)
 {
@@ -16,11 +17,11 @@ static enum notice_verdict verdict(struct notice *out, enum notice_verdict v, co
 static enum notice_verdict read_payment(const json_t *node, struct notice *out)
 {
     struct answer *a = &out->answer;
-    bool was_paid =
-        wechatpay_field_is(node, "trade_state", "SUCCESS") || wechatpay_field_is(node, "trade_state", "REFUND");
-    if (!was_paid) return verdict(out, NOTICE_MALFORMED, "strange trade_state");
+    bool some_left = wechatpay_field_is(node, "trade_state", "REFUND");
+    if (!some_left && !wechatpay_field_is(node, "trade_state", "SUCCESS"))
+        return verdict(out, NOTICE_MALFORMED, "strange trade_state");
     if (!wechatpay_amount(node, "total", &a->captured_fen)) return verdict(out, NOTICE_MALFORMED, "bad amount");
-    a->fact = FACT_PAID;
+    a->fact = some_left ? FACT_PAID_SOME_REFUNDED : FACT_PAID;
     return NOTICE_GOOD;
 }
 
@@ -43,6 +44,7 @@ static enum notice_verdict read_trade(const struct wechatpay_app *app, struct st
     if (id.n < sizeof a->provider_trade_no)
         wechatpay_copy_visible(id, a->provider_trade_no, sizeof a->provider_trade_no);
     wechatpay_copy_visible(event_type, a->detail, sizeof a->detail);
+    a->of_refund = event_type.n > 7 && memcmp(event_type.p, "REFUND.", 7) == 0;
     return is_payment ? read_payment(node, out) : NOTICE_GOOD;
 }
 

@@ -8,19 +8,9 @@
 #include "core/inside.h"
 #include <assert.h>
 
-// What the machine must know of a provider. One row per channel.
-static const struct {
-    bool scan_makes_trade;  // a trade that waits means that a buyer stands before the cashier
-    bool has_cancel;        // ends a trade whatever has become of it, and gives its money back
-    int64_t address_max_ms; // how long the address of a PRODUCT_WAP is good; 0: as long as its trade
-} CHANNEL[] = {
-    [CHANNEL_ALIPAY] = {true, true, 0}, [CHANNEL_WECHATPAY] = {false, false, 4 * 60 * 1000}, // five minutes, less one
-                                                                                             // for the buyer
-};
-
 bool waiting_means_scanned(enum channel_id channel)
 {
-    return CHANNEL[channel].scan_makes_trade;
+    return channel_traits(channel)->scan_makes_trade;
 }
 
 // --- Owing and asking
@@ -147,8 +137,17 @@ static int64_t answer_asked_ms(const struct answer *a)
     return ahead ? theirs_ms : a->asked_ms;
 }
 
+#define PREVIOUS_WAIT_MS (2 * SECOND_MS) // for the attempt before it to be asked about and closed
+
+// When a request for a code has surely had its answer. (One that is repeated tells of a late code: on_late_code().)
+static int64_t code_answered_ms(const struct run *r, const struct payment *p)
+{
+    return p->created_ms + PREVIOUS_WAIT_MS + r->rules->call_deadline_ms;
+}
+
 // "No such trade" while the code lives means only that nobody scanned it yet. A question asked after the code died
-// (when it left, not when the answer came) settles it.
+// (when it left, not when the answer came) settles it. Where a code is a trade, the question may have overtaken the
+// request for it: it is put once more before.
 static void payment_not_found(struct run *r, struct payment *p, const struct answer *a)
 {
     int64_t early_ms = dead_ms(r, p) - answer_asked_ms(a);
@@ -156,8 +155,10 @@ static void payment_not_found(struct run *r, struct payment *p, const struct ans
         payment_prove(r, p, PROOF_DEAD);
         return;
     }
+    int64_t again_ms = a->asked_ms + early_ms;
+    if (!waiting_means_scanned(p->channel) && a->asked_ms < code_answered_ms(r, p)) again_ms = code_answered_ms(r, p);
     p->tries = 0;
-    payment_owe(r, p, CALL_QUERY, a->asked_ms + early_ms > r->now_ms ? a->asked_ms + early_ms : r->now_ms);
+    payment_owe(r, p, CALL_QUERY, again_ms > r->now_ms ? again_ms : r->now_ms);
 }
 
 // --- Closing
@@ -166,7 +167,7 @@ static void payment_not_found(struct run *r, struct payment *p, const struct ans
 // (meant for just that; before its death a cancel that races a payment would send the buyer's money back).
 static void payment_close_trade(struct run *r, struct payment *p)
 {
-    bool stubborn = CHANNEL[p->channel].has_cancel && p->tries >= 6 && r->now_ms >= dead_ms(r, p);
+    bool stubborn = channel_traits(p->channel)->has_cancel && p->tries >= 6 && r->now_ms >= dead_ms(r, p);
     payment_ask(r, p, stubborn ? CALL_CANCEL : CALL_CLOSE);
 }
 
@@ -206,8 +207,6 @@ void on_closing_answer(struct run *r, struct payment *p, const struct answer *a)
 
 // --- Paying, by whoever wants to
 
-#define PREVIOUS_WAIT_MS (2 * SECOND_MS) // for the attempt before it to be asked about and closed
-
 // Its code may be out, and is dead; on_due() will say so in a moment.
 static bool code_is_dead(const struct run *r, const struct payment *p)
 {
@@ -222,7 +221,7 @@ static bool payment_serves(const struct run *r, const struct payment *p)
         return false;
     if (p->product == PRODUCT_JSAPI) return str_eq(p->payer, e->pay.payer);
     if (p->product == PRODUCT_QR) return true;
-    int64_t max_ms = CHANNEL[p->channel].address_max_ms;
+    int64_t max_ms = channel_traits(p->channel)->address_max_ms;
     return max_ms == 0 || r->now_ms - p->created_ms < max_ms;
 }
 

@@ -49,6 +49,7 @@ struct refund *refund_find(struct bundle *b, uint64_t key);
 struct refund *refund_add(struct run *r, struct payment *p, int64_t amount_fen, enum refund_cause cause);
 void refund_by_provider(struct run *r, struct payment *p, int64_t amount_fen); // made and done, without our asking
 void refund_ask(struct run *r, struct refund *f, const struct payment *p);
+bool refunds_hinted(struct run *r, const struct payment *p); // by a notice; false: nothing was to be asked sooner
 void refund_answered(struct run *r, struct refund *f, struct payment *p, const struct answer *a);
 void refund_end(struct run *r, struct refund *f, struct payment *p, enum refund_state state);
 

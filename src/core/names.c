@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The texts of the stored numbers, from the lists in order.h. A number that is not of the list reads "?".
+// The texts of the stored numbers, from the lists in order.h, and the traits of the channels. A number that is not of
+// the list reads "?".
 #include "core/order.h"
 
-#define X_CASE(constant, text)                                                                                         \
+#define X_CASE(constant, text, ...)                                                                                    \
     case constant:                                                                                                     \
         return text;
 #define NAME_FUNCTION(function, type, LIST)                                                                            \
@@ -30,3 +31,10 @@ NAME_FUNCTION(trace_kind_name, trace_kind, TRACE_KINDS)
 NAME_FUNCTION(topic_name, topic, TOPICS)
 NAME_FUNCTION(message_type_name, message_type, MESSAGE_TYPES)
 NAME_FUNCTION(half_state_name, half_state, HALF_STATES)
+
+#define X_TRAITS(constant, text, ...) [constant] = {__VA_ARGS__},
+const struct channel_traits *channel_traits(enum channel_id v)
+{
+    static const struct channel_traits traits[] = {CHANNELS(X_TRAITS)};
+    return &traits[v];
+}

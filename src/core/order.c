@@ -124,6 +124,7 @@ struct call *step_call(struct run *r, const struct payment *p, enum call_method 
         .total_fen = p->amount_fen,
         .expires_ms = p->expires_ms,
     };
+    memcpy(c->provider_trade_no, p->provider_trade_no, PROVIDER_NO_SIZE);
     return c;
 }
 
@@ -223,13 +224,16 @@ static void money_is_late(struct run *r, struct payment *p)
     refund_add(r, p, p->captured_fen, CAUSE_LATE);
 }
 
+// Money of which nobody says how much has gone back pays for nothing, and is not offered back either: that might be
+// more than is left. Somebody has to look.
 static void money_in(struct run *r, struct payment *p, const struct answer *a)
 {
+    bool some_left = a->fact == FACT_PAID_SOME_REFUNDED;
     money_record(r, p, a);
-    if (p->captured_fen != p->amount_fen) {
+    if (p->captured_fen != p->amount_fen || some_left) {
         payment_move(r, p, PAYMENT_MISMATCHED);
         step_event(r, EVENT_PAYMENT_MISMATCH, p, NULL, p->captured_fen);
-        if (r->rules->late_payment == LATE_HOLD)
+        if (r->rules->late_payment == LATE_HOLD || some_left)
             p->word = WORD_AWAITED;
         else
             refund_add(r, p, p->captured_fen, CAUSE_MISMATCH);
@@ -333,10 +337,27 @@ static void order_checked(struct run *r, const struct payment *p, const struct a
 
 // --- Answers
 
+// Not asked about yet, and not put off until its code is dead.
+static bool payment_waits_for_message(const struct run *r, const struct payment *p)
+{
+    return p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms &&
+           p->due_ms <= r->o->closing_ms + r->rules->cancel_wait_ms;
+}
+
+// Closing already: the code is never shown, and is watched. Where a code is a trade there is one now to be closed,
+// although a question that overtook the request found none, and was to be put again when the code is dead.
+static void on_late_code(struct run *r, struct payment *p, const struct answer *a)
+{
+    bool is_trade = a->fact == FACT_CODE && !waiting_means_scanned(p->channel);
+    bool put_off = p->state == PAYMENT_CLOSING && p->tries == 0;
+    if (is_trade && put_off && !payment_waits_for_message(r, p)) payment_ask(r, p, CALL_QUERY);
+}
+
 static void on_create_answer(struct run *r, struct payment *p, const struct answer *a)
 {
-    if (p->state != PAYMENT_CREATING) return; // closing already: the code is never shown, and is watched
-    if (a->outcome == OUTCOME_DONE && a->fact == FACT_CODE) {
+    if (p->state != PAYMENT_CREATING)
+        on_late_code(r, p, a);
+    else if (a->outcome == OUTCOME_DONE && a->fact == FACT_CODE) {
         p->code = a->code;
         payment_move(r, p, PAYMENT_WAITING);
         if (r->o->state == ORDER_PLACED) order_move(r, ORDER_AWAITING_PAYMENT);
@@ -361,7 +382,7 @@ static void on_waiting_answer(struct run *r, struct payment *p, const struct ans
 static bool tells_of_money(const struct answer *a)
 {
     return a->outcome == OUTCOME_DONE && a->captured_fen > 0 &&
-           (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED);
+           (a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED || a->fact == FACT_PAID_SOME_REFUNDED);
 }
 
 // Whether it says anything about this attempt's money that is not in our books.
@@ -374,10 +395,10 @@ static void on_money(struct run *r, struct payment *p, const struct answer *a)
 {
     bool by_check = a->method == CALL_QUERY && order_is_payable(r->o);
     if (!is_news(p, a)) return;
-    if (a->fact == FACT_PAID)
-        money_in(r, p, a);
-    else
+    if (a->fact == FACT_PAID_AND_REFUNDED)
         money_came_and_went(r, p, a);
+    else
+        money_in(r, p, a);
     if (by_check && r->o->state == ORDER_PAID) {
         r->o->n_checks += !a->on_demand;
         step_trace(r, TRACE_CHECKBACK)->answer =
@@ -428,9 +449,13 @@ static void on_notice(struct run *r)
 {
     const struct answer *a = &r->e->answer;
     struct payment *p = payment_find(r->b, a->payment_key);
-    if (!p || !tells_of_money(a) || !is_news(p, a)) return;
-    trace_answer(r, TRACE_NOTIFICATION, a);
-    on_money(r, p, a);
+    if (!p) return;
+    if (tells_of_money(a) && is_news(p, a)) {
+        trace_answer(r, TRACE_NOTIFICATION, a);
+        on_money(r, p, a);
+    } else if (a->of_refund && refunds_hinted(r, p)) {
+        trace_answer(r, TRACE_NOTIFICATION, a);
+    }
 }
 
 // --- The other events
@@ -497,13 +522,6 @@ static void on_checkback(struct run *r)
     bool asks = c->schedule == SCHEDULE_FIXED || r->o->check_ms - c->interval_ms / 2 <= r->now_ms;
     if (asks && order_is_payable(r->o)) check_back(r); // the provider's answer says what the check-back's is
     if (r->out->n_calls == 0) step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
-}
-
-// Not asked about yet, and not put off until its code is dead.
-static bool payment_waits_for_message(const struct run *r, const struct payment *p)
-{
-    return p->state == PAYMENT_CLOSING && p->owes == CALL_QUERY && p->tries == 0 && p->due_ms > r->now_ms &&
-           p->due_ms <= r->o->closing_ms + r->rules->cancel_wait_ms;
 }
 
 // The window is over, says the message: the attempts that waited for it are asked about.

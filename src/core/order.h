@@ -28,13 +28,16 @@
     X(REASON_BUYER, "buyer")                                                                                           \
     X(REASON_MERCHANT, "merchant")                                                                                     \
     X(REASON_CHANNEL, "channel")
+// Behind a channel's text: its traits, as struct channel_traits has them.
 #define CHANNELS(X)                                                                                                    \
     X(CHANNEL_ANY, "any")                                                                                              \
-    X(CHANNEL_ALIPAY, "alipay")                                                                                        \
-    X(CHANNEL_WECHATPAY, "wechatpay")
+    X(CHANNEL_ALIPAY, "alipay", .scan_makes_trade = true, .has_cancel = true, .has_cashier = true)                     \
+    X(CHANNEL_WECHATPAY, "wechatpay", .has_cashier = true, .address_max_ms = WECHATPAY_ADDRESS_MS)                     \
+    X(CHANNEL_FAKE, "fake", .shows_text = true) /* a bank for tests: docs/adding-a-channel.md */
+#define WECHATPAY_ADDRESS_MS (4 * 60 * 1000)    // five minutes, less one for the buyer
 // What a provider is asked for: where the buyer meets it decides.
 #define PRODUCTS(X)                                                                                                    \
-    X(PRODUCT_QR, "qr")       /* a code that a wallet scans: precreate, native */                                      \
+    X(PRODUCT_QR, "qr")       /* a code that is shown: scanned, or read (shows_text): precreate, native */             \
     X(PRODUCT_WAP, "wap")     /* an address for a phone's browser: alipay.trade.wap.pay, h5 */                         \
     X(PRODUCT_JSAPI, "jsapi") /* a page inside the wallet pays: the code is a prepay_id */
 #define PAYMENT_STATES(X)                                                                                              \
@@ -47,7 +50,7 @@
     X(PAYMENT_REFUNDED, "refunded")     /* all of it */                                                                \
     X(PAYMENT_FAILED, "failed")         /* the provider refused to make a code */                                      \
     X(PAYMENT_HELD, "held")             /* late money that waits for an operator */                                    \
-    X(PAYMENT_MISMATCHED, "mismatched") /* genuine money of another amount */
+    X(PAYMENT_MISMATCHED, "mismatched") /* genuine money, but not just what was asked for */
 // Why a payment attempt can take no money any more. Stock is released only over proofs.
 #define PROOFS(X)                                                                                                      \
     X(PROOF_NONE, "none")                                                                                              \
@@ -56,10 +59,11 @@
     X(PROOF_DEAD, "dead_and_unknown")           /* no such trade, asked after the code's expiry + close_grace */       \
     X(PROOF_REFUSED, "refused")                 /* the provider refused to make a code, so there is none */            \
     X(PROOF_UNASKED, "never_asked")             /* the provider was never asked for it */
-// An operator's word on money that came too late or in another amount.
+// An operator's word on money that came too late or in another amount (late_payment=hold), or some of which had gone
+// back before it was known here, nobody says how much.
 #define WORDS(X)                                                                                                       \
     X(WORD_NONE, "none")       /* none is needed */                                                                    \
-    X(WORD_AWAITED, "awaited") /* the money is kept until it is said (late_payment=hold) */                            \
+    X(WORD_AWAITED, "awaited") /* the money is left alone until it is said */                                          \
     X(WORD_ACCEPTED, "accepted")
 #define REFUND_STATES(X)                                                                                               \
     X(REFUND_PENDING, "pending")                                                                                       \
@@ -101,14 +105,15 @@
     X(FACT_CODE, "code")       /* create: here is the code */                                                          \
     X(FACT_WAITING, "waiting") /* a trade exists and is unpaid */                                                      \
     X(FACT_PAID, "paid")                                                                                               \
-    X(FACT_CLOSED, "closed")                   /* and no money was ever taken */                                       \
-    X(FACT_NOT_FOUND, "not_found")             /* no such trade: proves nothing while a code lives */                  \
-    X(FACT_PAID_AND_REFUNDED, "refunded")      /* was paid, and all of it went back */                                 \
-    X(FACT_REFUND_DONE, "refund_done")         /* the money is on its way back, finally */                             \
-    X(FACT_REFUND_ACCEPTED, "refund_accepted") /* taken, not decided: ask with refund_query */                         \
-    X(FACT_REFUND_ABSENT, "refund_absent")     /* refund_query: none known (yet) */                                    \
-    X(FACT_REFUND_CLOSED, "refund_closed")     /* ended without moving money; another try takes another number */      \
-    X(FACT_REFUND_ABNORMAL, "refund_abnormal") /* stuck until somebody acts at the provider; not final */
+    X(FACT_CLOSED, "closed")                    /* and no money was ever taken */                                      \
+    X(FACT_NOT_FOUND, "not_found")              /* no such trade: proves nothing while a code lives */                 \
+    X(FACT_PAID_AND_REFUNDED, "refunded")       /* was paid, and all of it went back */                                \
+    X(FACT_REFUND_DONE, "refund_done")          /* the money is on its way back, finally */                            \
+    X(FACT_REFUND_ACCEPTED, "refund_accepted")  /* taken, not decided: ask with refund_query */                        \
+    X(FACT_REFUND_ABSENT, "refund_absent")      /* refund_query: none known (yet) */                                   \
+    X(FACT_REFUND_CLOSED, "refund_closed")      /* ended without moving money; another try takes another number */     \
+    X(FACT_REFUND_ABNORMAL, "refund_abnormal")  /* stuck until somebody acts at the provider; not final */             \
+    X(FACT_PAID_SOME_REFUNDED, "some_refunded") /* was paid, and some or all went back: how much is not said */
 #define TRACE_KINDS(X)                                                                                                 \
     X(TRACE_STATE, "state")                                                                                            \
     X(TRACE_HALF, "half")                                                                                              \
@@ -120,7 +125,7 @@
     X(TRACE_WEBHOOK, "webhook")                                                                                        \
     X(TRACE_OPERATOR, "operator")
 
-#define X_ENUM(constant, text) constant,
+#define X_ENUM(constant, ...) constant,
 enum order_state { ORDER_STATE_0, ORDER_STATES(X_ENUM) };
 enum cancel_reason { CANCEL_REASONS(X_ENUM) };
 enum channel_id { CHANNELS(X_ENUM) };
@@ -136,6 +141,19 @@ enum outcome { OUTCOME_0, OUTCOMES(X_ENUM) };
 enum fact { FACTS(X_ENUM) };
 enum trace_kind { TRACE_KIND_0, TRACE_KINDS(X_ENUM) };
 #undef X_ENUM
+#define X_PLUS_ONE(...) +1
+#define N_CHANNELS      (0 CHANNELS(X_PLUS_ONE)) // CHANNEL_ANY counts
+
+// What must be known of a provider, beside its name: a row without traits is one whose code is scanned, whose trade is
+// there from the start, and whom a phone is not sent to.
+struct channel_traits {
+    bool scan_makes_trade;  // a trade that waits means that a buyer stands before the cashier
+    bool has_cancel;        // ends a trade whatever has become of it, and gives its money back
+    bool has_cashier;       // takes a phone that opens the payment page (PRODUCT_WAP, PRODUCT_JSAPI)
+    bool shows_text;        // its code is text for the buyer to read, no QR
+    int64_t address_max_ms; // how long the address of a PRODUCT_WAP is good; 0: as long as its trade
+};
+const struct channel_traits *channel_traits(enum channel_id v);
 
 const char *order_state_name(enum order_state v);
 const char *cancel_reason_name(enum cancel_reason v);
@@ -290,10 +308,11 @@ struct answer {
     int64_t asked_ms;    // when the question left, by our clock
     int64_t provider_ms; // what the provider's clock said when it answered, to the second; 0: not said
     int64_t took_ms;
-    int64_t captured_fen; // FACT_PAID, FACT_PAID_AND_REFUNDED: what the buyer's order was charged
+    int64_t captured_fen; // FACT_PAID, FACT_PAID_AND_REFUNDED, FACT_PAID_SOME_REFUNDED: what the order was charged
     char provider_trade_no[PROVIDER_NO_SIZE];
     struct str code; // FACT_CODE
     bool on_demand;  // as in the call
+    bool of_refund;  // a notice: something became of a refund, whatever else it says; a hint to ask
     enum trouble trouble;
     char detail[64]; // the provider's own word (sub_code), for people
 };
@@ -392,14 +411,15 @@ struct call {
     enum call_method method;
     enum product product;
     uint64_t order_key, payment_key;
-    uint64_t refund_key; // CALL_REFUND, CALL_REFUND_QUERY: the row
-    uint64_t number_key; // the same two: the key whose text is the refund number
-    int64_t amount_fen;  // of the trade, or of the refund
-    int64_t total_fen;   // of the trade; in refunds, what it captured
-    int64_t expires_ms;  // CALL_CREATE
-    struct str payer;    // CALL_CREATE; borrowed from the bundle
-    bool on_demand;      // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
-    bool is_retry;       // asked before in vain: what may wait when the provider is in trouble
+    uint64_t refund_key;                      // CALL_REFUND, CALL_REFUND_QUERY: the row
+    uint64_t number_key;                      // the same two: the key whose text is the refund number
+    int64_t amount_fen;                       // of the trade, or of the refund
+    int64_t total_fen;                        // of the trade; in refunds, what it captured
+    int64_t expires_ms;                       // CALL_CREATE
+    struct str payer;                         // CALL_CREATE; borrowed from the bundle
+    char provider_trade_no[PROVIDER_NO_SIZE]; // of the capture; "" while there is none
+    bool on_demand; // somebody asked (EV_CHECK): its answer is no check-back, and ends no window
+    bool is_retry;  // asked before in vain: what may wait when the provider is in trouble
 };
 
 enum refusal {

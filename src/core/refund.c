@@ -115,6 +115,20 @@ static int64_t refund_wait_ms(const struct run *r, const struct refund *f)
     return wait_ms > r->rules->refund_query_ms ? wait_ms : r->rules->refund_query_ms;
 }
 
+// What is asked about soon anyway, or is being asked, is not asked about once more: notices are repeated.
+bool refunds_hinted(struct run *r, const struct payment *p)
+{
+    bool asked = false;
+    for (unsigned i = 0; i < r->b->n_refunds; i++) {
+        struct refund *f = &r->b->refund[i];
+        bool waits = f->owes == CALL_REFUND_QUERY && f->tries == 0;
+        if (f->payment_key != p->key || !waits || f->due_ms <= r->now_ms + r->rules->refund_query_ms) continue;
+        refund_ask(r, f, p);
+        asked = true;
+    }
+    return asked;
+}
+
 static void refund_wait(struct run *r, struct refund *f)
 {
     f->tries = 0;

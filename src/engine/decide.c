@@ -82,12 +82,12 @@ uint64_t request_claim(const struct request *r)
     case REQUEST_CANCEL:
     case REQUEST_CHECK:
     case REQUEST_PAY:
-    case REQUEST_RESOLVE:
     case REQUEST_REFUND: return r->order_key;
     case REQUEST_STOCK_ADD: return name_claim('s', r->stock_add.sku);
     case REQUEST_CART_PUT:
     case REQUEST_CART_CLEAR: return name_claim('c', r->cart.cart);
-    case REQUEST_NOTICE:
+    case REQUEST_NOTICE: // as the next: its order is claimed once its attempt is loaded
+    case REQUEST_RESOLVE:
     case REQUEST_CASES:
     case REQUEST_CASE_CLOSE:
     case REQUEST_SKU_PUT: break;
@@ -227,11 +227,13 @@ void reply_order(struct engine *e, struct request *r, const struct item *it)
     reply_present(e, r, places ? 201 : 200, &d);
 }
 
-// The order of an earlier placing, with its first attempt, whose key follows the order's.
+// The order of an earlier placing, with its first attempt, whose key follows the order's. Without one it is archived:
+// nothing else removes an order.
 static bool load_placed(struct engine *e, struct item *it, uint64_t order_key)
 {
     struct want w = {.kind = WANT_ORDER, .key = order_key};
-    if (!load_now(e, &w) || !w.found) return false;
+    if (!load_now(e, &w)) return false;
+    if (!w.found) return true;
     if (w.bundle->order.channel != CHANNEL_ANY) {
         w = (struct want){.kind = WANT_PAYMENT, .key = order_key + 1};
         if (!load_now(e, &w) || !w.found) return false;
@@ -245,6 +247,8 @@ static void replay_placing(struct engine *e, struct item *it, uint64_t order_key
 {
     if (!load_placed(e, it, order_key)) {
         problem(it, 503, "store_refused", "the order of the first answer cannot be read");
+    } else if (!it->bundle) {
+        problem(it, 410, "order_archived", "the order of the first answer is in the archive");
     } else if (it->bundle->order.reply_state == ORDER_STATE_0) {
         it->waits = true; // the first request died before its answer: this one waits for the code in its place
     } else {

@@ -351,7 +351,7 @@ static void gather(struct engine *e)
 
 // --- Load
 
-// Of answers and notifications only the attempt was known; now its order is.
+// Of answers, notifications and operators' words only the attempt was known; now its order is.
 static void put_off_late_seconds(struct engine *e)
 {
     for (unsigned i = 0; i < e->n_items; i++) {
@@ -437,7 +437,8 @@ static void release_conflict(struct engine *e, struct item *it)
     } else if (it->kind == ITEM_ANSWER) {
         if (++it->answer->n_conflicts <= CONFLICTS_MAX) put_off(e, it); // else lost: its row asks again
     } else if (it->kind == ITEM_NEWS) {
-        if (++it->news->n_conflicts <= CONFLICTS_MAX)
+        // One that was touched since it was archived is archived anew, another time.
+        if (it->news->from != FROM_ARCHIVE && ++it->news->n_conflicts <= CONFLICTS_MAX)
             put_off(e, it);
         else
             news_failed(e, it);

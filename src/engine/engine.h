@@ -130,7 +130,6 @@ struct document {
 };
 
 // --- Counters, for metrics. Written by the engine, read by anyone.
-#define N_CHANNELS 3
 #define N_METHODS  7
 #define N_OUTCOMES 4
 #define N_POLICIES 4
@@ -142,7 +141,7 @@ struct engine_stats {
     _Atomic uint64_t checkbacks[N_POLICIES][N_ANSWERS];
     _Atomic uint64_t messages, sends[N_SENDS][N_OUTCOMES]; // delivered by the embedded broker; said to one elsewhere
     _Atomic uint64_t checks_unknown, received_unknown;     // of orders that are not ours
-    _Atomic uint64_t received, dead, swept;
+    _Atomic uint64_t received, dead, swept, archived;
     _Atomic uint64_t placed, paid, cancelled, late, duplicate, mismatch, cases;
 };
 
@@ -173,7 +172,9 @@ void engine_post_answer(struct engine *e, const struct answer *a);              
 void engine_post_news(struct engine *e, const struct broker_news *n);                        // copied
 // The fallback sweep found this order overdue. False: no memory; it is found again.
 bool engine_post_overdue(struct engine *e, uint64_t order_key);
-unsigned engine_news_backlog(const struct engine *e); // news and overdue orders posted and not yet taken
+// The archive has this order durably: the store may forget it, unless somebody touched it since. False: no memory.
+bool engine_post_archived(struct engine *e, const struct order_mark *m);
+unsigned engine_news_backlog(const struct engine *e); // what was posted by the three above and not yet taken
 unsigned engine_backlog(const struct engine *e); // requests posted and not yet taken: refuse at the door when large
 const struct engine_stats *engine_stats(const struct engine *e);
 // Sleeps until something is in the inbox, engine_wake(), or `ms` have passed (negative: for ever).

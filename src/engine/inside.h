@@ -21,11 +21,18 @@ struct answer_node {
     char code[]; // what a.code points to
 };
 
-// What the broker said, or the sweep found.
+enum news_from {
+    FROM_BROKER,
+    FROM_SWEEP,   // it is overdue
+    FROM_ARCHIVE, // it is archived
+};
+
+// What somebody beside the requests has to say of an order.
 struct news_node {
     struct news_node *next;
-    struct broker_news n;
-    bool is_sweep; // then only n.order_key counts
+    enum news_from from;
+    struct broker_news n;       // FROM_BROKER; of others the order's key only
+    struct order_mark archived; // FROM_ARCHIVE
     unsigned n_conflicts;
 };
 

@@ -30,19 +30,16 @@ static struct news_node *list_take(struct news_list *l)
 
 // False: no memory. What is lost so is said again by whoever said it: the broker asks again, delivers again, and a row
 // that owes says it again.
-static bool post(struct engine *e, const struct broker_news *n, bool is_sweep)
+static bool post(struct engine *e, const struct news_node *news)
 {
     struct news_node *node = calloc(1, sizeof *node);
-    if (node) {
-        node->n = *n;
-        node->is_sweep = is_sweep;
-    }
+    if (node) *node = *news;
     pthread_mutex_lock(&e->lock);
     if (node) {
         list_add(&e->in_news, node);
         atomic_fetch_add(&e->news_backlog, 1);
     }
-    if (!is_sweep && n->kind == BROKER_SENT) atomic_fetch_sub(&e->calls_in_flight, 1);
+    if (news->from == FROM_BROKER && news->n.kind == BROKER_SENT) atomic_fetch_sub(&e->calls_in_flight, 1);
     pthread_cond_signal(&e->bell);
     pthread_mutex_unlock(&e->lock);
     return node != NULL;
@@ -50,12 +47,17 @@ static bool post(struct engine *e, const struct broker_news *n, bool is_sweep)
 
 void engine_post_news(struct engine *e, const struct broker_news *n)
 {
-    (void)post(e, n, false);
+    (void)post(e, &(struct news_node){.from = FROM_BROKER, .n = *n});
 }
 
 bool engine_post_overdue(struct engine *e, uint64_t order_key)
 {
-    return post(e, &(struct broker_news){.order_key = order_key}, true);
+    return post(e, &(struct news_node){.from = FROM_SWEEP, .n = {.order_key = order_key}});
+}
+
+bool engine_post_archived(struct engine *e, const struct order_mark *m)
+{
+    return post(e, &(struct news_node){.from = FROM_ARCHIVE, .n = {.order_key = m->key}, .archived = *m});
 }
 
 unsigned engine_news_backlog(const struct engine *e)
@@ -115,7 +117,7 @@ void news_free(struct engine *e)
 
 static bool is_news(const struct news_node *node, enum broker_news_kind kind)
 {
-    return !node->is_sweep && node->n.kind == kind;
+    return node->from == FROM_BROKER && node->n.kind == kind;
 }
 
 // --- Decide
@@ -158,7 +160,7 @@ static struct event event_of(const struct broker_news *n)
 void news_decide(struct engine *e, struct item *it)
 {
     const struct news_node *node = it->news;
-    struct event ev = node->is_sweep ? (struct event){.kind = EV_SWEEP} : event_of(&node->n);
+    struct event ev = node->from == FROM_SWEEP ? (struct event){.kind = EV_SWEEP} : event_of(&node->n);
     // RocketMQ has no dead letters under POP, so ours are kept here whatever the broker.
     if (is_news(node, BROKER_RECEIVED) && node->n.received.n_times > DELIVERIES_MAX) {
         decide_dead(e, it);
@@ -170,8 +172,12 @@ void news_decide(struct engine *e, struct item *it)
         c->consumed_key = node->n.published_key;
         return;
     }
+    if (node->from == FROM_ARCHIVE) { // the store looks whether anybody has touched it since
+        change_make(e, it, CHANGE_ARCHIVED)->archived = node->archived;
+        return;
+    }
     if (!it->bundle) {
-        if (!node->is_sweep) decide_unknown(e, &node->n);
+        if (node->from == FROM_BROKER) decide_unknown(e, &node->n);
         return;
     }
     if (is_news(node, BROKER_SENT) && node->n.sent.is_loose) return;
@@ -211,7 +217,9 @@ static void acknowledge(struct engine *e, const struct item *it, bool is_done)
 static void count_done(struct engine *e, const struct item *it)
 {
     const struct broker_news *n = &it->news->n;
-    if (it->news->is_sweep) {
+    if (it->news->from == FROM_ARCHIVE) {
+        count(&e->stats.archived);
+    } else if (it->news->from == FROM_SWEEP) {
         if (it->step && it->step->changed) count(&e->stats.swept);
     } else if (n->kind == BROKER_SENT) {
         count(&e->stats.sends[n->sent.kind][n->sent.outcome]);

@@ -138,6 +138,8 @@ enum change_kind {
     CHANGE_CONSUMED,   // the cancel receiver has consumed up to consumed_key; only when all before it in the batch are
                        // done
     CHANGE_DEAD,       // dead, under first_message_key: a message nobody could take
+    CHANGE_ARCHIVED, // archived: the archive has the order durably, the store may forget it. Anything done to it since:
+                     // APPLY_CONFLICT
 };
 
 enum consumer {
@@ -152,6 +154,13 @@ enum apply_result {
     APPLY_MISSING,  // the sku is not there
     APPLY_EXISTS,   // CHANGE_SKU_PUT with stock for a sku that exists
     APPLY_FULL,     // the cart has too many lines
+};
+
+// An order as it was copied: nobody has touched it as long as both are the same.
+struct order_mark {
+    uint64_t key;
+    uint32_t version;
+    uint64_t last_trace_key; // 0: it has no traces
 };
 
 struct change {
@@ -175,6 +184,7 @@ struct change {
     enum consumer consumer;
     uint64_t consumed_key;
     struct message dead;
+    struct order_mark archived;
     const struct case_row *cases; // up to CASES_AT_ONCE_MAX; keys, order, and what is read only are not looked at:
     unsigned n_cases;             // payment_key may be of none, then it is not kept
     uint64_t case_key;            // CHANGE_CASE: the first of as many consecutive ones as there are cases
@@ -213,7 +223,7 @@ struct store_ops {
     int (*messages)(struct store *s, enum topic topic, uint64_t after_key, struct message_row *rows, unsigned max);
     // Up to where it has consumed. False on a read error.
     bool (*consumed)(struct store *s, enum consumer consumer, uint64_t *key);
-    // Housekeeping between turns when nothing is due (old idempotency records, checkpoint). Short.
+    // Housekeeping between turns when nothing is due (old idempotency records and messages, checkpoint). Short.
     void (*tidy)(struct store *s, int64_t now_ms);
     void (*close)(struct store *s);
 };
@@ -240,7 +250,8 @@ struct case_filter {
 };
 
 struct store_totals {
-    int64_t orders[8]; // by order_state
+    int64_t orders[8]; // by order_state, those in the archive too
+    int64_t oldest_ms; // when the oldest order that is not in the archive was placed; 0: there is none
     int64_t cases_open;
     int64_t deadlines_overdue; // window over for more than a minute and still not closing or beyond
 };
@@ -259,6 +270,8 @@ struct reader_ops {
                      struct arena *a); // oldest first
     bool (*events)(struct reader *r, uint64_t after_key, struct event_row *out, unsigned max, unsigned *n,
                    struct arena *a); // oldest first
+    // The largest key of an event that went to the archive, 0: none did. What lies up to it may have gaps.
+    bool (*events_gone)(struct reader *r, uint64_t *key);
     bool (*messages)(struct reader *r, enum topic topic, uint64_t after_key, struct message_row *out, unsigned max,
                      unsigned *n); // oldest first; not of TOPIC_EVENTS, which are the events
     bool (*sku)(struct reader *r, struct str sku, struct sku *out, bool *found, struct arena *a);

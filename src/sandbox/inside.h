@@ -17,6 +17,8 @@
 //   alipay_ca.c        certificate mode's files           wechat_bill.c
 //   alipay_bill.c      the bill, GBK in a zip
 //
+//   provider.c   what differs between them: a row each     fake_bank.c   a bank for tests
+//
 // Law: an answer leaves the house after the commit of the round that made it (sandbox.c, round_end). So every handler
 // runs with the ledger locked, fills an `answer` and returns; it never answers by itself.
 #ifndef TILL_SANDBOX_INSIDE_H
@@ -95,6 +97,9 @@ void alipay_v3_request(struct sandbox *s, const struct http_exchange *x, struct 
 // wechat_gateway.c, wechat_oauth.c
 void wechat_gateway_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
 void wechat_oauth_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
+
+// fake_bank.c
+void fake_bank_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
 
 // devclock.c
 void devclock_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);

@@ -18,6 +18,7 @@
 #define SERIAL_BYTES  20
 #define IDENTITY_FILE "sandbox.json"
 #define SECRET_FILE   "app_secret"
+#define FAKE_FILE     "fake_secret"
 #define CERT_MAX      8192
 // Stands while the directory is being filled, so that an interrupted making is told from somebody's own files.
 #define MAKING_FILE ".making"
@@ -35,6 +36,7 @@ static const char *const FILES[] = {
     "sandbox_platform_private_key.pem",
     "apiv3_key",
     SECRET_FILE,
+    FAKE_FILE,
     APP_CERT_FILE,
     ALIPAY_CERT_FILE,
     ALIPAY_ROOT_CERT_FILE,
@@ -389,14 +391,14 @@ static bool secret_load(char out[33], const char *dir, const char *file, char wh
     return true;
 }
 
-// A directory made before the sandbox knew OAuth has none.
-static bool app_secret_load(struct keys *k, const char *dir, char why[200])
+// A secret that a directory made by an earlier version may not have yet: it is made now.
+static bool later_secret_load(char out[33], const char *dir, const char *file, char why[200])
 {
     char fresh[33];
-    if (!file_exists(dir, SECRET_FILE) &&
-        !(app_secret_make(fresh) && file_write(dir, SECRET_FILE, 0600, str_of(fresh), why) && sync_dir(dir)))
+    if (!file_exists(dir, file) &&
+        !(app_secret_make(fresh) && file_write(dir, file, 0600, str_of(fresh), why) && sync_dir(dir)))
         return false;
-    return secret_load(k->app_secret, dir, SECRET_FILE, why);
+    return secret_load(out, dir, file, why);
 }
 
 static bool instant_of(const ASN1_TIME *t, int64_t *ms)
@@ -427,8 +429,9 @@ static bool wechat_load(struct keys *k, const char *dir, char why[200])
     return (k->merchant_public = key_load(crypto_public_key_load, dir, "merchant_cert.pem", why)) &&
            (k->merchant_private = key_load(crypto_private_key_load, dir, "merchant_private_key.pem", why)) &&
            (k->platform_private = key_load(crypto_private_key_load, dir, "sandbox_platform_private_key.pem", why)) &&
-           secret_load(k->apiv3_key, dir, "apiv3_key", why) && app_secret_load(k, dir, why) &&
-           platform_cert_load(k, dir, why);
+           secret_load(k->apiv3_key, dir, "apiv3_key", why) &&
+           later_secret_load(k->app_secret, dir, SECRET_FILE, why) &&
+           later_secret_load(k->fake_secret, dir, FAKE_FILE, why) && platform_cert_load(k, dir, why);
 }
 
 static bool keys_load(struct keys *k, const char *dir, char why[200])
@@ -463,6 +466,7 @@ void keys_close(struct keys *k)
     buf_free(&k->platform_cert);
     explicit_bzero(k->apiv3_key, sizeof k->apiv3_key);
     explicit_bzero(k->app_secret, sizeof k->app_secret);
+    explicit_bzero(k->fake_secret, sizeof k->fake_secret);
     alipay_ca_close(&k->alipay_ca);
     *k = (struct keys){0};
 }

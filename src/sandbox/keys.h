@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sandbox's key directory: four distinct RSA pairs (application, Alipay, merchant, WeChat Pay platform), the two
-// self-signed certificates, Alipay's certificates (alipay_ca.h), the APIv3 key, the app's secret and sandbox.json.
-// Private halves and secrets are readable by the owner only.
+// self-signed certificates, Alipay's certificates (alipay_ca.h), the APIv3 key, the app's secret, the test bank's and
+// sandbox.json. Private halves and secrets are readable by the owner only.
 #ifndef TILL_SANDBOX_KEYS_H
 #define TILL_SANDBOX_KEYS_H
 
@@ -19,7 +19,7 @@ struct keys {
 
     struct crypto_key *merchant_public, *merchant_private; // as the application's, with WeChat Pay
     struct crypto_key *platform_private;                   // signs what WeChat Pay answers and notifies
-    char apiv3_key[33], app_secret[33];
+    char apiv3_key[33], app_secret[33], fake_secret[33];
     struct buf platform_cert;            // PEM
     int64_t cert_from_ms, cert_until_ms; // its validity
 };

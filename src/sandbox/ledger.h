@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include <stdint.h>
 
-enum sandbox_channel { SANDBOX_ALIPAY, SANDBOX_WECHATPAY, SANDBOX_N_CHANNELS };
+enum sandbox_channel { SANDBOX_ALIPAY, SANDBOX_WECHATPAY, SANDBOX_FAKE, SANDBOX_N_CHANNELS }; // stored: append only
 
 enum trade_state { TRADE_WAITING, TRADE_PAID, TRADE_CLOSED, TRADE_FINISHED };
 

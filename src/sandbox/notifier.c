@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sandbox/notifier.h"
 #include "base/log.h"
-#include "sandbox/alipay_notice.h"
+#include "sandbox/provider.h"
 #include "sandbox/trades.h"
-#include "sandbox/wechat_notice.h"
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,25 +14,6 @@
 #define REPLY_MAX    64u // of the answer's body is looked at: more is no `success` anyway
 #define BODY_MAX     65536u
 #define SLEEP_MAX_MS 60000
-#define SECOND_MS    INT64_C(1000)
-#define MINUTE_MS    (60 * SECOND_MS)
-#define HOUR_MS      (60 * MINUTE_MS)
-
-// Before the second attempt, the third, ...
-static const int64_t ALIPAY_GAPS_MS[] = {0,           0,           4 * MINUTE_MS, 10 * MINUTE_MS, 10 * MINUTE_MS,
-                                         1 * HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS,   15 * HOUR_MS};
-static const int64_t WECHATPAY_GAPS_MS[] = {15 * SECOND_MS, 15 * SECOND_MS, 30 * SECOND_MS, 3 * MINUTE_MS,
-                                            10 * MINUTE_MS, 20 * MINUTE_MS, 30 * MINUTE_MS, 30 * MINUTE_MS,
-                                            30 * MINUTE_MS, 60 * MINUTE_MS, 3 * HOUR_MS,    3 * HOUR_MS,
-                                            3 * HOUR_MS,    6 * HOUR_MS,    6 * HOUR_MS};
-
-static const struct {
-    const int64_t *gaps_ms;
-    unsigned n_gaps;
-} SCHEDULES[SANDBOX_N_CHANNELS] = {
-    [SANDBOX_ALIPAY] = {ALIPAY_GAPS_MS, sizeof ALIPAY_GAPS_MS / sizeof ALIPAY_GAPS_MS[0]},
-    [SANDBOX_WECHATPAY] = {WECHATPAY_GAPS_MS, sizeof WECHATPAY_GAPS_MS / sizeof WECHATPAY_GAPS_MS[0]},
-};
 
 struct slot {
     CURL *easy; // NULL: free
@@ -116,11 +96,10 @@ static bool headers_add(struct slot *slot, const char *line)
     return longer != NULL;
 }
 
-static bool wechat_make(struct notifier *n, struct slot *slot)
+static bool post_make(struct notifier *n, struct slot *slot)
 {
     struct buf lines = {0};
-    bool ok = wechat_notice_write(&n->sandbox->keys, &slot->notice, &slot->body, &lines) &&
-              headers_add(slot, "Content-Type: application/json");
+    bool ok = PROVIDERS[slot->notice.channel].notice_write(n->sandbox, &slot->notice, &slot->body, &lines);
     buf_char(&lines, 0);
     if (lines.failed) ok = false;
     char *line = lines.p;
@@ -130,18 +109,6 @@ static bool wechat_make(struct notifier *n, struct slot *slot)
     }
     buf_free(&lines);
     return ok;
-}
-
-static bool post_make(struct notifier *n, struct slot *slot)
-{
-    switch (slot->notice.channel) {
-    case SANDBOX_ALIPAY:
-        return alipay_notice_form(&n->sandbox->keys, &slot->notice, clock_now_ms(n->sandbox->clock), &slot->body) &&
-               headers_add(slot, "Content-Type: application/x-www-form-urlencoded;charset=utf-8");
-    case SANDBOX_WECHATPAY: return wechat_make(n, slot);
-    case SANDBOX_N_CHANNELS: break;
-    }
-    return false;
 }
 
 static void slot_send(struct notifier *n, struct slot *slot)
@@ -201,14 +168,8 @@ static bool take_due(struct notifier *n)
 
 static bool reply_is_good(const struct slot *slot, long status)
 {
-    switch (slot->notice.channel) {
-    case SANDBOX_ALIPAY:
-        return status == 200 && slot->reply_n <= REPLY_MAX &&
-               str_eq((struct str){slot->reply, slot->reply_n}, STR("success"));
-    case SANDBOX_WECHATPAY: return status == 200 || status == 204;
-    case SANDBOX_N_CHANNELS: break;
-    }
-    return false;
+    struct str reply = {slot->reply, slot->reply_n <= REPLY_MAX ? slot->reply_n : 0};
+    return PROVIDERS[slot->notice.channel].is_heard(status, reply);
 }
 
 static void reap(struct notifier *n)
@@ -234,10 +195,10 @@ static void outcome_store(struct notifier *n, const struct slot *slot)
     int64_t now_ms = clock_now_ms(n->sandbox->clock);
     if (slot->good || slot->notice.forgery)
         ledger_notice_end(l, slot->notice.id, attempt, NOTICE_DELIVERED);
-    else if (attempt > SCHEDULES[slot->notice.channel].n_gaps)
+    else if (attempt > PROVIDERS[slot->notice.channel].n_gaps)
         ledger_notice_end(l, slot->notice.id, attempt, NOTICE_GIVEN_UP);
     else
-        ledger_notice_again(l, slot->notice.id, attempt, now_ms + SCHEDULES[slot->notice.channel].gaps_ms[attempt - 1]);
+        ledger_notice_again(l, slot->notice.id, attempt, now_ms + PROVIDERS[slot->notice.channel].gaps_ms[attempt - 1]);
 }
 
 // Returns how many; some of them may be due again at once.

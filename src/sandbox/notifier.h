@@ -4,7 +4,7 @@
 //
 // Alipay's ends with HTTP 200 and exactly `success`; otherwise it comes again three times at once, then after 4m 10m
 // 10m 1h 2h 6h 15h. WeChat Pay's ends with 200 or 204, and comes again after 15s 15s 30s 3m 10m 20m 30m 30m 30m 60m 3h
-// 3h 3h 6h 6h. All counted in business time.
+// 3h 3h 6h 6h. The bank for tests wants 200 and `noted`, and comes again after 1m 1m 1h. All counted in business time.
 #ifndef TILL_SANDBOX_NOTIFIER_H
 #define TILL_SANDBOX_NOTIFIER_H
 

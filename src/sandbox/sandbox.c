@@ -6,6 +6,7 @@
 #include "sandbox/bill.h"
 #include "sandbox/inside.h"
 #include "sandbox/notifier.h"
+#include "sandbox/provider.h"
 #include "sandbox/visit.h"
 #include "sandbox/wechat_nonces.h"
 #include "sandbox/wechat_oauth.h"
@@ -134,6 +135,8 @@ static void route(struct sandbox *s, const struct http_exchange *x, struct answe
         cashier(s, x, a);
     else if (is_at(x, "/wallet") || str_starts(x->path, STR("/wallet/")))
         wallet_request(s, x, a);
+    else if (str_starts(x->path, STR("/fake/")))
+        fake_bank_request(s, x, a);
     else if (is_at(x, "/dev/clock") && s->owns_clock && s->on_loopback)
         devclock_request(s, x, a);
     else if (is_at(x, "/"))
@@ -230,12 +233,21 @@ static void value_store(struct sandbox *s, const char *name, uint64_t v)
     ledger_value_set(s->ledger, name, (struct str){text, (size_t)n});
 }
 
+#define CALLS_NAME 32
+static const char *calls_name(unsigned ch, char out[CALLS_NAME])
+{
+    (void)snprintf(out, CALLS_NAME, "calls_%s", PROVIDERS[ch].name);
+    return out;
+}
+
 void sandbox_values_store(struct sandbox *s)
 {
     if (!s->counters_changed) return;
     s->counters_changed = false;
-    value_store(s, "calls_alipay", s->calls[SANDBOX_ALIPAY]);
-    value_store(s, "calls_wechatpay", s->calls[SANDBOX_WECHATPAY]);
+    for (unsigned ch = 0; ch < SANDBOX_N_CHANNELS; ch++) {
+        char name[CALLS_NAME];
+        value_store(s, calls_name(ch, name), s->calls[ch]);
+    }
     value_store(s, "gateway_draws", s->gateway_draws);
     value_store(s, "notice_draws", s->notice_draws);
 }
@@ -245,8 +257,10 @@ static bool values_load(struct sandbox *s, char why[200])
     struct buf text = {0};
     struct json_fault fault = {0};
     s->faults = FAULTS_NONE;
-    s->calls[SANDBOX_ALIPAY] = (uint64_t)value_read(s, "calls_alipay");
-    s->calls[SANDBOX_WECHATPAY] = (uint64_t)value_read(s, "calls_wechatpay");
+    for (unsigned ch = 0; ch < SANDBOX_N_CHANNELS; ch++) {
+        char name[CALLS_NAME];
+        s->calls[ch] = (uint64_t)value_read(s, calls_name(ch, name));
+    }
     s->gateway_draws = (uint64_t)value_read(s, "gateway_draws");
     s->notice_draws = (uint64_t)value_read(s, "notice_draws");
     bool ok = !ledger_value_get(s->ledger, "faults", &text) || faults_read(&s->faults, buf_view(&text), &fault);

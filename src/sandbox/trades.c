@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sandbox/trades.h"
 #include "base/timetext.h"
-#include "sandbox/alipay_notice.h"
-#include "sandbox/wechat_notice.h"
+#include "sandbox/provider.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,24 +55,6 @@ static void beijing_date(int64_t ms, char out[9])
     (void)snprintf(out, 9, "%.4s%.2s%.2s", text, text + 5, text + 8);
 }
 
-// 28 digits, as Alipay's: date, 22001, random.
-static void trade_no_make(int64_t now_ms, char out[33])
-{
-    char date[9], digits[16];
-    beijing_date(now_ms, date);
-    random_digits(digits, 15);
-    (void)snprintf(out, 33, "%s22001%s", date, digits);
-}
-
-// 28 digits too.
-static void transaction_id_make(int64_t now_ms, char out[33])
-{
-    char date[9], digits[17];
-    beijing_date(now_ms, date);
-    random_digits(digits, 16);
-    (void)snprintf(out, 33, "4200%s%s", date, digits);
-}
-
 static void refund_no_make(int64_t now_ms, char out[33])
 {
     char date[9], digits[18];
@@ -82,12 +63,14 @@ static void refund_no_make(int64_t now_ms, char out[33])
     (void)snprintf(out, 33, "5030%s%s", date, digits);
 }
 
+// 28 characters.
 static void number_make(enum sandbox_channel ch, int64_t now_ms, char out[33])
 {
-    if (ch == SANDBOX_WECHATPAY)
-        transaction_id_make(now_ms, out);
-    else
-        trade_no_make(now_ms, out);
+    const struct provider *p = &PROVIDERS[ch];
+    char date[9];
+    beijing_date(now_ms, date);
+    int n = snprintf(out, 33, "%s%s%s", p->before_date, date, p->after_date);
+    random_digits(out + n, 28 - (size_t)n);
 }
 
 // --- Notifications
@@ -101,7 +84,7 @@ struct news {
 
 static const char *news_url(const struct news *w)
 {
-    if (w->trade->code.channel == SANDBOX_WECHATPAY && w->refund) return w->refund->notify_url;
+    if (w->trade->code.channel != SANDBOX_ALIPAY && w->refund) return w->refund->notify_url;
     return w->trade->code.notify_url;
 }
 
@@ -109,13 +92,9 @@ static void notice_store(struct sandbox *s, const struct news *w, enum forgery f
                          int64_t due_ms, enum notice_end end)
 {
     const struct trade *t = w->trade;
-    const struct sandbox_identity *id = &s->keys.identity;
     struct notice n = {.channel = t->code.channel, .due_ms = due_ms, .forgery = forgery};
     (void)snprintf(n.url, sizeof n.url, "%s", news_url(w));
-    if (n.channel == SANDBOX_WECHATPAY)
-        wechat_notice_fields(id, t, w->refund, notify_id, w->now_ms, &n.fields);
-    else
-        alipay_notice_fields(id, t, w->refund ? w->refund->out_request_no : NULL, notify_id, &n.fields);
+    PROVIDERS[n.channel].notice_fields(s, t, w->refund, notify_id, w->now_ms, &n.fields);
     ledger_notice_add(s->ledger, &n, t->id, end);
     buf_free(&n.fields);
 }
@@ -167,17 +146,17 @@ struct trade trade_open(struct sandbox *s, const struct code *c, int64_t now_ms)
     return t;
 }
 
-// WeChat Pay's trades wait for good: their time and their codes' only end paying.
+// All but Alipay's trades wait for good: their time and their codes' only end paying.
 static bool is_over(const struct trade *t, int64_t now_ms)
 {
-    return t->code.channel == SANDBOX_WECHATPAY && t->state == TRADE_WAITING && now_ms >= t->expires_ms;
+    return t->code.channel != SANDBOX_ALIPAY && t->state == TRADE_WAITING && now_ms >= t->expires_ms;
 }
 
 enum refusal trade_scan(struct sandbox *s, const struct code *c, int64_t now_ms, struct trade *out)
 {
     if (ledger_trade_by_number(s->ledger, c->channel, c->out_trade_no, out)) {
         if (strcmp(out->code.terms, c->terms) != 0) return REFUSAL_OTHER_TERMS;
-        bool is_dead = c->channel == SANDBOX_WECHATPAY && out->state == TRADE_WAITING && now_ms >= c->dies_ms;
+        bool is_dead = c->channel != SANDBOX_ALIPAY && out->state == TRADE_WAITING && now_ms >= c->dies_ms;
         return is_dead || is_over(out, now_ms) ? REFUSAL_EXPIRED : REFUSAL_NONE;
     }
     if (c->killed) return REFUSAL_KILLED;
@@ -208,7 +187,7 @@ void trade_close(struct sandbox *s, struct trade *t, int64_t now_ms)
     t->state = TRADE_CLOSED;
     t->closed_ms = now_ms;
     ledger_trade_save(s->ledger, t);
-    if (t->code.channel == SANDBOX_ALIPAY) notice_owe(s, t, NULL, now_ms); // WeChat Pay tells of money only
+    if (t->code.channel == SANDBOX_ALIPAY) notice_owe(s, t, NULL, now_ms); // the others tell of money only
 }
 
 // With Alipay a trade of which nothing is left is closed.

@@ -4,6 +4,7 @@
 #include "sandbox/alipay_cashier.h"
 #include "sandbox/alipay_notice.h"
 #include "sandbox/inside.h"
+#include "sandbox/provider.h"
 #include "sandbox/trades.h"
 #include "sandbox/visit.h"
 #include "sandbox/wechat_notice.h"
@@ -18,8 +19,6 @@
 extern const unsigned char wallet_page[];
 extern const unsigned wallet_page_size;
 
-static const char *const CHANNELS[SANDBOX_N_CHANNELS] = {"alipay", "wechatpay"};
-
 // --- Answers
 
 static const char *state_name(const struct trade *t)
@@ -33,24 +32,18 @@ static const char *state_name(const struct trade *t)
     return "";
 }
 
-static const char *provider_state(struct sandbox *s, const struct trade *t)
-{
-    if (t->code.channel == SANDBOX_ALIPAY) return alipay_trade_status(t->state);
-    return wechat_trade_state(t, ledger_refund_use(s->ledger, t->id).n > 0);
-}
-
 static void put_trade(struct sandbox *s, struct buf *out, const struct trade *t)
 {
     json_open(out, '{');
-    json_kz(out, "channel", CHANNELS[t->code.channel]);
+    json_kz(out, "channel", PROVIDERS[t->code.channel].name);
     json_kz(out, "out_trade_no", t->code.out_trade_no);
-    // WeChat Pay gives a trade its number when it is paid.
+    // All but Alipay give a trade its number when it is paid.
     if (t->code.channel == SANDBOX_ALIPAY || t->paid_ms) json_kz(out, "provider_trade_no", t->trade_no);
     json_kz(out, "subject", t->code.subject);
     json_ki64(out, "amount", t->code.total_fen);
     json_kz(out, "currency", "CNY");
     json_kz(out, "state", state_name(t));
-    json_kz(out, "provider_state", provider_state(s, t));
+    json_kz(out, "provider_state", PROVIDERS[t->code.channel].trade_state(s, t));
     json_ki64(out, "captured_amount", t->paid_ms ? t->code.total_fen : 0);
     json_ki64(out, "refunded_amount", t->refunded_fen);
     json_ktime(out, "created_at", t->created_ms);
@@ -120,7 +113,7 @@ static bool wish_read(const struct http_exchange *x, bool takes_number, struct w
 
 static bool is_other_wallet(const struct wish *w, enum sandbox_channel ch)
 {
-    return w->wallet.n > 0 && !str_eq(w->wallet, str_of(CHANNELS[ch]));
+    return w->wallet.n > 0 && !str_eq(w->wallet, str_of(PROVIDERS[ch].name));
 }
 
 // WeChat's browser comes back to the merchant's page by this addition of his.
@@ -347,7 +340,7 @@ static void show_ledger(struct sandbox *s, struct answer *a)
     json_key(&a->body, "calls");
     json_open(&a->body, '{');
     for (unsigned ch = 0; ch < SANDBOX_N_CHANNELS; ch++)
-        json_ki64(&a->body, CHANNELS[ch], (int64_t)s->calls[ch]);
+        if (ch <= SANDBOX_WECHATPAY || s->calls[ch]) json_ki64(&a->body, PROVIDERS[ch].name, (int64_t)s->calls[ch]);
     json_close(&a->body, '}');
     json_close(&a->body, '}');
     answer_json(a, 200);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The routes, and the way of a request to the engine and back.
 #include "shell/shell.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BACKLOG_MAX  16384 // requests the engine has not taken yet: beyond, the door says 503
@@ -88,9 +89,22 @@ static void reply_notice(struct api_request *q)
                  str_of(ok ? ops->ok_body : ops->fail_body));
 }
 
+// The engine knows no archive: what it does not find may be there.
+static void reply_archived(struct api_request *q)
+{
+    struct request *r = &q->r;
+    bool concerns_an_order = r->kind == REQUEST_CANCEL || r->kind == REQUEST_CHECK || r->kind == REQUEST_PAY ||
+                             r->kind == REQUEST_REFUND || r->kind == REQUEST_RESOLVE;
+    if (!concerns_an_order || r->reply.status != 404 || !order_is_archived(q->worker, r->order_key)) return;
+    r->reply.status = 410;
+    r->reply.code = "order_archived";
+    (void)snprintf(r->reply.detail, sizeof r->reply.detail, "the order is in the archive: it can only be read");
+}
+
 static void reply_problem_out(struct api_request *q)
 {
     const struct reply *reply = &q->r.reply;
+    reply_archived(q);
     struct buf *b = &q->worker->out;
     buf_clear(b);
     http_problem_json(b, reply->status, reply->code, reply->detail, reply->pointer);
@@ -461,7 +475,7 @@ static void route_notify(struct route *rt)
     struct http_exchange *x = rt->x;
     struct shell *s = rt->w->shell;
     struct channel *ch = NULL;
-    for (unsigned c = CHANNEL_ALIPAY; c < N_CHANNELS; c++)
+    for (unsigned c = CHANNEL_ANY + 1; c < N_CHANNELS; c++)
         if (rt->n == 2 && is(rt, 1, channel_name((enum channel_id)c))) ch = s->channels[c];
     if (!ch) return not_found(x);
     if (x->method != HTTP_POST) return wrong_method(x, "POST");

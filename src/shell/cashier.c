@@ -248,6 +248,8 @@ void cashier_open(struct worker *w, struct http_exchange *x, uint64_t key)
     if (!parse_open(x, &channel)) return;
     if (!w->shell->channels[channel])
         return http_problem(x, 422, "channel_unavailable", "this channel is not configured here", "/channel");
+    if (!channel_traits(channel)->has_cashier)
+        return http_problem(x, 409, "no_cashier", "a phone cannot be sent to this channel", "/channel");
     if (!order_for(w, key, channel, &doc))
         return http_problem(x, 409, "order_not_payable", "this order cannot be paid through this channel", NULL);
     if (channel == CHANNEL_ALIPAY) return alipay_enter(w, x, &doc, AS_ADDRESS);

@@ -8,6 +8,7 @@
 #include "shell/config.h"
 
 struct sandbox_identity;
+struct test_clock;
 
 // Opens those that are configured; `channels` is by enum channel_id. False with a reason, and the caller frees what was
 // opened. `public_url` is where notifications come to.
@@ -15,8 +16,13 @@ bool channels_open(const struct config *c, struct caller *caller, const struct a
                    const char *public_url, const uint8_t secret[ID_SECRET_SIZE], struct channel *channels[N_CHANNELS],
                    char why[CONFIG_WHY_SIZE]);
 
+bool channel_is_configured(const struct config *c, enum channel_id id);
+
 // What a sandbox at `base_url` with this key directory makes of keys nobody has set.
 bool channels_default_sandbox(struct config *c, const struct sandbox_identity *id, const char *base_url,
                               const char *keys_dir, char why[CONFIG_WHY_SIZE]);
+
+// The test clock takes along a sandbox that is among the gateways.
+void channels_follow_clock(const struct config *c, struct test_clock *clock);
 
 #endif

@@ -375,18 +375,10 @@ bool config_check(const struct config *c, char why[CONFIG_WHY_SIZE])
         NEED(wechatpay.app_secret_file, wechatpay.oauth_url),
         NEED(wechatpay.oauth_url, wechatpay.app_secret_file),
         NEED(wechatpay.oauth_url, wechatpay.base_url),
+        NEED(fake.secret_file, fake.base_url),
+        NEED(fake.base_url, fake.secret_file),
     };
     return needs_are_met(needs, COUNT(needs), why) && check_alipay(c, why);
-}
-
-bool config_has_alipay(const struct config *c)
-{
-    return *c->alipay.gateway != 0;
-}
-
-bool config_has_wechatpay(const struct config *c)
-{
-    return *c->wechatpay.base_url != 0;
 }
 
 bool config_has_loopback_listen(const struct config *c)

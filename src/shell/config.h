@@ -30,6 +30,7 @@ struct config {
     struct {
         const char *url;
         int64_t cache_mib;
+        int64_t keep_ms; // 0: for ever
     } store;
     struct {
         const char *url, *access_key, *secret_key_file, *tls_ca_file;
@@ -57,6 +58,9 @@ struct config {
         const char *base_url, *mchid, *appid, *app_secret_file, *oauth_url, *serial;
         const char *private_key_file, *platform_key_file, *platform_key_id, *apiv3_key_file;
     } wechatpay;
+    struct {
+        const char *base_url, *secret_file, *account;
+    } fake;
     struct {
         bool allow_private;
     } webhook;
@@ -91,8 +95,6 @@ enum config_source config_source_of(const struct config *c, const char *key);
 // What must hold between keys (a channel needs its keys, ...). After the last config_set_default().
 bool config_check(const struct config *c, char why[CONFIG_WHY_SIZE]);
 
-bool config_has_alipay(const struct config *c);
-bool config_has_wechatpay(const struct config *c);
 bool config_has_loopback_listen(const struct config *c); // false: refuse to start without an API key
 // The base of addresses others are told, without a slash at the end; `port` is the one really bound.
 void config_public_url(const struct config *c, unsigned port, struct buf *out);

@@ -66,6 +66,15 @@ const struct key config_keys[] = {
      "64",
      NULL,
      "memory for the store's page cache, MiB (SQLite)"},
+    // Longer than a provider goes on telling of a payment (25 h) and than answers are remembered (48 h).
+    {"store",
+     "keep",
+     AT(store.keep_ms),
+     {.type = VALUE_DURATION, .min = 3 * DAY_MS, .max = 3650 * DAY_MS, .may_be_never = true},
+     "never",
+     NULL,
+     "how long after its last event a finished order stays in the store before it moves to the archive, a read-only "
+     "file beside it; longer than refunds are made (docs/retention.md)"},
 
     {"broker",
      "url",
@@ -213,6 +222,18 @@ const struct key config_keys[] = {
      "id of WeChat Pay's public key"},
     {"wechatpay", "apiv3_key_file", AT(wechatpay.apiv3_key_file), OPTIONAL_FILE, "", NULL,
      "the file with the APIv3 key"},
+
+    {"fake", "base_url", AT(fake.base_url), OPTIONAL_URL, "", NULL,
+     "a bank for tests, on loopback only, where no money is real: its address; the channel is on when set (`till dev`: "
+     "its own sandbox)"},
+    {"fake", "secret_file", AT(fake.secret_file), OPTIONAL_FILE, "", NULL, "the file with the secret both sign with"},
+    {"fake",
+     "account",
+     AT(fake.account),
+     {.type = VALUE_NAME},
+     "6200-0000-0000-0017",
+     NULL,
+     "the account buyers are told to transfer to"},
 
     {"webhook",
      "allow_private",

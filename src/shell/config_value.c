@@ -187,6 +187,15 @@ static bool in_range(const struct value_rule *r, int64_t v, void *field)
     return true;
 }
 
+static bool read_duration(const struct value_rule *r, struct str s, void *field)
+{
+    static const int64_t never_ms = 0;
+    int64_t ms;
+    if (!r->may_be_never || !str_eq(s, STR("never"))) return duration_parse(s, &ms) && in_range(r, ms, field);
+    memcpy(field, &never_ms, sizeof never_ms);
+    return true;
+}
+
 static bool read_number(const struct value_rule *r, struct str s, void *field)
 {
     char text[32];
@@ -222,10 +231,9 @@ static bool read_word(const char *words, struct str s, unsigned *place)
 
 bool value_read(const struct value_rule *r, struct str text, struct arena *a, void *field)
 {
-    int64_t ms;
     unsigned place;
     switch (r->type) {
-    case VALUE_DURATION: return duration_parse(text, &ms) && in_range(r, ms, field);
+    case VALUE_DURATION: return read_duration(r, text, field);
     case VALUE_NUMBER: return read_number(r, text, field);
     case VALUE_BOOL:
         if (!read_word("false|true", text, &place)) return false;
@@ -304,7 +312,7 @@ void value_write(const struct value_rule *r, const void *field, bool masked, str
     case VALUE_DURATION:
         memcpy(&v, field, sizeof v);
         duration_text(v, duration);
-        buf_z(out, duration);
+        buf_z(out, v == 0 && r->may_be_never ? "never" : duration);
         return;
     case VALUE_NUMBER:
         memcpy(&v, field, sizeof v);
@@ -351,6 +359,7 @@ void value_allowed(const struct value_rule *r, struct buf *out)
     case VALUE_DURATION:
         duration_text(r->min, from);
         duration_text(r->max, to);
+        if (r->may_be_never) buf_z(out, "never, or ");
         buf_printf(out, "a duration from %s to %s (500ms, 90s, 5m, 2h, 15d)", from, to);
         break;
     case VALUE_NUMBER: buf_printf(out, "a whole number from %lld to %lld", (long long)r->min, (long long)r->max); break;

@@ -25,6 +25,7 @@ struct value_rule {
     int64_t min, max;  // durations (ms) and numbers
     const char *words; // "one|two|three", in the order of the enum's numbers
     bool may_be_empty; // texts: "" means not set
+    bool may_be_never; // durations: the word, which is 0
     bool is_secret;
 };
 

@@ -20,6 +20,7 @@ struct client {
     struct feed *feed;
     struct http_exchange *x;
     uint64_t after_key;       // CLIENT_POLL, CLIENT_STREAM
+    bool from_oldest;         // likewise: it has named no event, and was shown none
     unsigned limit;           // CLIENT_POLL
     struct http_timer *timer; // CLIENT_POLL: the end of waiting; CLIENT_STREAM: when to go on
     uint64_t order_key;       // CLIENT_PAY
@@ -88,11 +89,29 @@ bool feed_closed(struct feed *f, struct http_exchange *x)
     return false;
 }
 
-static bool read_events(struct worker *w, uint64_t after, struct event_row **rows, unsigned max, unsigned *n)
+enum events { EVENTS_READ, EVENTS_GONE, EVENTS_FAILED };
+
+// EVENTS_GONE: some that come after its cursor are in the archive. Asked after the rows were read, so that what goes
+// meanwhile is not left out unnoticed.
+static enum events read_events(struct client *c, struct event_row **rows, unsigned max, unsigned *n)
 {
+    struct worker *w = c->feed->w;
+    const struct reader_ops *ops = w->reader->ops;
+    uint64_t gone_key = 0;
     arena_reset(&w->arena);
     *rows = arena_take(&w->arena, max * sizeof **rows);
-    return *rows && w->reader->ops->events(w->reader, after, *rows, max, n, &w->arena);
+    for (;;) {
+        if (!*rows || !ops->events(w->reader, c->after_key, *rows, max, n, &w->arena)) return EVENTS_FAILED;
+        if (!ops->events_gone(w->reader, &gone_key)) return EVENTS_FAILED;
+        if (c->after_key >= gone_key) return EVENTS_READ;
+        if (!c->from_oldest) return EVENTS_GONE;
+        c->after_key = gone_key; // the feed begins there
+    }
+}
+
+static void event_gone(struct http_exchange *x)
+{
+    http_problem(x, 410, "event_gone", "events after this one are in the archive; begin without a cursor", NULL);
 }
 
 // --- Long poll
@@ -116,12 +135,19 @@ static void poll_look(struct client *c, bool is_last)
 {
     struct event_row *rows;
     unsigned n = 0;
-    if (!read_events(c->feed->w, c->after_key, &rows, c->limit + 1, &n)) {
-        struct http_exchange *x = c->x;
+    struct http_exchange *x = c->x;
+    switch (read_events(c, &rows, c->limit + 1, &n)) {
+    case EVENTS_READ:
+        if (n > 0 || is_last) poll_answer(c, rows, n);
+        return;
+    case EVENTS_GONE:
+        client_remove(c);
+        event_gone(x);
+        return;
+    case EVENTS_FAILED:
         client_remove(c);
         read_failed(x);
-    } else if (n > 0 || is_last) {
-        poll_answer(c, rows, n);
+        return;
     }
 }
 
@@ -158,6 +184,7 @@ void feed_poll(struct worker *w, struct http_exchange *x)
     struct client *c = client_add(w, x, CLIENT_POLL);
     if (!c) return;
     c->after_key = after;
+    c->from_oldest = after == 0;
     c->limit = (unsigned)limit;
     if (wait_s > 0) c->timer = http_timer_after(x->worker, (unsigned)wait_s * 1000, poll_is_over, c);
     poll_look(c, c->timer == NULL);
@@ -202,13 +229,14 @@ static void stream_look(struct client *c)
             c->timer = http_timer_after(w->http, GO_ON_MS, stream_goes_on, c);
             return;
         }
-        if (!read_events(w, c->after_key, &rows, PAGE, &n)) return stream_end(c);
+        if (read_events(c, &rows, PAGE, &n) != EVENTS_READ) return stream_end(c); // it is told why when it comes back
         struct buf frame = {0};
         for (unsigned i = 0; i < n; i++)
             stream_frame(w, &rows[i], &frame);
         bool flows = n == 0 || (!frame.failed && http_stream_write(c->x, buf_view(&frame)));
         buf_free(&frame);
         if (n) c->after_key = rows[n - 1].key;
+        if (n) c->from_oldest = false;
         if (!flows) return stream_end(c); // it does not read; Last-Event-ID brings it back
     }
 }
@@ -219,7 +247,7 @@ static void pay_look(struct client *c)
     struct order_doc doc;
     bool found = false;
     arena_reset(&w->arena);
-    if (!w->reader->ops->order(w->reader, c->order_key, &doc, &found, &w->arena) || !found) return stream_end(c);
+    if (!order_find(w, c->order_key, &doc, &found) || !found) return stream_end(c);
     if (doc.order.version == c->shown_version) return;
     c->shown_version = doc.order.version;
     buf_clear(&w->out);
@@ -265,10 +293,14 @@ void feed_stream(struct worker *w, struct http_exchange *x)
     bool from_now = str_eq(x->query, STR("after=latest")) && last.n == 0; // no word is an event's id
     if (!from_now && (!params_only(x, known) || !cursor_param(w, x, &after) || !cursor_read(w, x, last, &after)))
         return;
+    uint64_t gone_key = 0;
+    if (after && !w->reader->ops->events_gone(w->reader, &gone_key)) return read_failed(x);
+    if (after < gone_key) return event_gone(x);
     struct client *c = stream_begin(w, x, CLIENT_STREAM);
     if (!c) return;
     if (from_now) after = atomic_load(&w->shell->last_event_key);
     c->after_key = after;
+    c->from_oldest = after == 0;
     (void)http_stream_write(x, STR(": events\n\n"));
     stream_look(c);
 }
@@ -277,7 +309,7 @@ void feed_pay_stream(struct worker *w, struct http_exchange *x, uint64_t order_k
 {
     struct order_doc doc;
     bool found = false;
-    if (!w->reader->ops->order(w->reader, order_key, &doc, &found, &w->arena) || !found)
+    if (!order_find(w, order_key, &doc, &found) || !found)
         return http_problem(x, 404, "unknown_order", "there is no such order", NULL);
     struct client *c = stream_begin(w, x, CLIENT_PAY);
     if (!c) return;

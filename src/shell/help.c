@@ -116,7 +116,9 @@ static const struct command COMMANDS[] = {
      "\n"
      "  --seed N                first seed\n"
      "  --runs N                how many seeds\n"
-     "  --faults all|none|LIST  what goes wrong\n"},
+     "  --faults all|none|LIST  what goes wrong\n"
+     "  --crash-points          scripted flows instead: the power fails in each call to the disk in turn\n"
+     "  --io-errors             the same, and the call fails\n"},
     {"order", "place, look at, cancel, refund orders of a running server", "till order ACTION [ARGUMENTS] [FLAGS]",
      "  list                          --state STATE, --buyer BUYER, --limit N, --cursor TEXT\n"
      "  show ID\n"

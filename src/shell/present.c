@@ -16,20 +16,30 @@ static void pay_url(const struct shell *s, uint64_t order_key, struct buf *out)
     buf_printf(out, "%s/pay/%s", s->public_url, text);
 }
 
-static bool has_qr_code(const struct payment *p)
+static bool is_shown(const struct payment *p)
 {
     return p->code.n > 0 && p->product == PRODUCT_QR;
 }
 
+static bool has_qr_code(const struct payment *p)
+{
+    return is_shown(p) && !channel_traits(p->channel)->shows_text;
+}
+
+static bool has_instructions(const struct payment *p)
+{
+    return is_shown(p) && channel_traits(p->channel)->shows_text;
+}
+
 bool order_code(const struct shell *s, const struct order_doc *doc, struct buf *out)
 {
-    bool is_shown = doc->has_payment && has_qr_code(&doc->payment);
+    bool has_code = doc->has_payment && has_qr_code(&doc->payment);
     // For any wallet it goes on being Till's page, but where the merchant asked for one provider's code.
-    if (doc->order.channel == CHANNEL_ANY && (!is_shown || doc->payment.payer.n > 0)) {
+    if (doc->order.channel == CHANNEL_ANY && (!has_code || doc->payment.payer.n > 0)) {
         pay_url(s, doc->order.key, out);
         return !out->failed;
     }
-    if (!is_shown) return false;
+    if (!has_code) return false;
     buf_str(out, doc->payment.code);
     return !out->failed;
 }
@@ -52,6 +62,7 @@ void present_payment(const struct shell *s, const struct payment *p, uint64_t or
         json_kstr(out, "qr_image", buf_view(&url));
         buf_free(&url);
     }
+    if (has_instructions(p) && p->state != PAYMENT_CREATING) json_kstr(out, "instructions", p->code);
     json_close(out, '}');
 }
 
@@ -128,6 +139,7 @@ void present_order(const struct shell *s, const struct order_doc *doc, struct bu
 void present_pay_state(const struct shell *s, const struct order_doc *doc, struct buf *out)
 {
     const struct order *o = &doc->order;
+    bool is_open = o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT;
     struct buf code = {0};
     json_open(out, '{');
     json_kz(out, "state", order_state_name(o->state));
@@ -141,11 +153,13 @@ void present_pay_state(const struct shell *s, const struct order_doc *doc, struc
     json_key(out, "wallets"); // whose cashier a phone can be sent to
     json_open(out, '[');
     for (unsigned c = CHANNEL_ANY + 1; c < N_CHANNELS; c++)
-        if (s->channels[c] && (o->channel == CHANNEL_ANY || o->channel == c))
+        if (s->channels[c] && channel_traits(c)->has_cashier && (o->channel == CHANNEL_ANY || o->channel == c))
             json_str(out, str_of(channel_name((enum channel_id)c)));
     json_close(out, ']');
     json_key(out, "has_code");
-    json_bool(out, order_code(s, doc, &code) && (o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT));
+    json_bool(out, order_code(s, doc, &code) && is_open);
+    if (is_open && doc->has_payment && has_instructions(&doc->payment))
+        json_kstr(out, "instructions", doc->payment.code);
     json_close(out, '}');
     buf_free(&code);
 }

@@ -125,10 +125,27 @@ static bool order_is_open(const struct order *o)
     return o->state == ORDER_PLACED || o->state == ORDER_AWAITING_PAYMENT;
 }
 
+// The store first: what moves in between is then met in the archive.
+bool order_find(struct worker *w, uint64_t key, struct order_doc *doc, bool *found)
+{
+    *found = false;
+    bool ok = w->reader->ops->order(w->reader, key, doc, found, &w->arena);
+    if (!ok || *found || !w->archive) return ok;
+    return w->archive->ops->order(w->archive, key, doc, found, &w->arena);
+}
+
+bool order_is_archived(struct worker *w, uint64_t key)
+{
+    struct order_doc doc;
+    bool here = true, there = false;
+    return w->archive && w->reader->ops->order(w->reader, key, &doc, &here, &w->arena) && !here &&
+           w->archive->ops->order(w->archive, key, &doc, &there, &w->arena) && there;
+}
+
 static bool load_order(struct worker *w, struct http_exchange *x, uint64_t key, struct order_doc *doc)
 {
     bool found = false;
-    if (!w->reader->ops->order(w->reader, key, doc, &found, &w->arena)) {
+    if (!order_find(w, key, doc, &found)) {
         read_failed(x);
         return false;
     }
@@ -184,7 +201,9 @@ void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key)
     unsigned n = 0;
     if (!params_only(x, NO_PARAMS) || !load_order(w, x, key, &doc)) return;
     struct trace_row *rows = arena_take(&w->arena, TIMELINE_MAX * sizeof *rows);
-    if (!rows || !w->reader->ops->timeline(w->reader, key, rows, TIMELINE_MAX, &n, &w->arena)) return read_failed(x);
+    bool ok = rows && w->reader->ops->timeline(w->reader, key, rows, TIMELINE_MAX, &n, &w->arena);
+    if (ok && n == 0 && w->archive) ok = w->archive->ops->timeline(w->archive, key, rows, TIMELINE_MAX, &n, &w->arena);
+    if (!ok) return read_failed(x);
     list_open(&w->out);
     for (unsigned i = 0; i < n; i++)
         present_trace(&rows[i], &w->out);
@@ -204,8 +223,10 @@ void read_refunds(struct worker *w, struct http_exchange *x, uint64_t key)
     if (cursor.p && !id_parse(w->shell->secret, "ref_", cursor, &before)) return bad_cursor(x);
     if (!load_order(w, x, key, &doc)) return;
     struct refund *rows = arena_take(&w->arena, (limit + 1) * sizeof *rows);
-    if (!rows || !w->reader->ops->refunds(w->reader, key, before, rows, limit + 1, &n, &w->arena))
-        return read_failed(x);
+    bool ok = rows && w->reader->ops->refunds(w->reader, key, before, rows, limit + 1, &n, &w->arena);
+    if (ok && n == 0 && w->archive)
+        ok = w->archive->ops->refunds(w->archive, key, before, rows, limit + 1, &n, &w->arena);
+    if (!ok) return read_failed(x);
     bool has_more = n > limit;
     if (has_more) n = limit;
     list_open(&w->out);
@@ -225,7 +246,9 @@ void read_payments(struct worker *w, struct http_exchange *x, uint64_t key)
     unsigned n = 0;
     if (!params_only(x, known) || !load_order(w, x, key, &doc)) return;
     struct payment *rows = arena_take(&w->arena, LIMIT_MAX * sizeof *rows);
-    if (!rows || !w->reader->ops->payments(w->reader, key, rows, LIMIT_MAX, &n, &w->arena)) return read_failed(x);
+    bool ok = rows && w->reader->ops->payments(w->reader, key, rows, LIMIT_MAX, &n, &w->arena);
+    if (ok && n == 0 && w->archive) ok = w->archive->ops->payments(w->archive, key, rows, LIMIT_MAX, &n, &w->arena);
+    if (!ok) return read_failed(x);
     list_open(&w->out);
     for (unsigned i = 0; i < n; i++)
         present_payment(w->shell, &rows[i], key, &w->out);
@@ -317,7 +340,7 @@ void read_cart(struct worker *w, struct http_exchange *x, struct str cart)
     api_respond_json(x, 200, &w->out);
 }
 
-// What a buyer may see of an order: no ids but its own, no names, no numbers of the provider.
+// What a buyer may see of an order: no ids but its own, no names, no numbers of the provider but those he pays with.
 void read_pay_state(struct worker *w, struct http_exchange *x, uint64_t key)
 {
     struct order_doc doc;
@@ -399,6 +422,7 @@ static void metrics_of_engine(const struct engine_stats *st, struct buf *b)
         {"till_messages_unknown_total", "Messages received about orders that are not ours.", &st->received_unknown},
         {"till_checkbacks_unknown_total", "Check-backs about orders that are not ours: never decided.",
          &st->checks_unknown},
+        {"till_orders_archived_total", "Orders that moved to the archive.", &st->archived},
         {"till_sweep_rescued_total", "Orders a sweep moved on.", &st->swept},
         {"till_cases_total", "Cases opened: where our books and a provider's differ.", &st->cases},
     };
@@ -437,11 +461,15 @@ void read_metrics(struct worker *w, struct http_exchange *x)
         &w->out, "till_deadlines_unaccounted", "gauge",
         "Deadlines passed (by more than a minute) that neither fired nor were forestalled, counted from the rows.");
     buf_printf(&w->out, "till_deadlines_unaccounted %lld\n", (long long)totals.deadlines_overdue);
+    metric_one(&w->out, "till_orders_oldest_kept_seconds", "gauge",
+               "When the oldest order outside the archive was placed (Unix time; 0: there is none).",
+               (unsigned long long)(totals.oldest_ms / 1000));
     metric_one(&w->out, "till_cases_open", "gauge", "Cases nobody has closed.", (unsigned long long)totals.cases_open);
     metrics_of_engine(engine_stats(s->engine), &w->out);
     providers_metrics(s, &w->out);
     s->broker->ops->metrics(s->broker, &w->out);
     sweep_metrics(s->sweep, &w->out);
+    archiver_metrics(s->archiver, &w->out);
     metrics_of_edge(s, &w->out);
     http_respond(x, 200, "text/plain; version=0.0.4", NULL, buf_view(&w->out));
 }

@@ -54,9 +54,15 @@ static bool fail(struct job *j, const char *fmt, ...)
     return false;
 }
 
+// Named, or nobody is and it has bills.
+static bool is_meant(const struct options *o, enum channel_id channel)
+{
+    return o->channel[0] ? strcmp(o->channel, channel_name(channel)) == 0 : bill_is_had(channel);
+}
+
 static bool is_asked(const struct job *j, unsigned channel)
 {
-    return j->channels[channel] && (!j->o->channel[0] || strcmp(j->o->channel, channel_name(channel)) == 0);
+    return j->channels[channel] && is_meant(j->o, channel);
 }
 
 // --- Bills
@@ -413,11 +419,12 @@ static bool dev_defaults(struct config *c, const struct options *o, char why[CON
            config_set_default(c, "store.url", store, why);
 }
 
-static bool is_channel(const struct config *c, const char *name)
+static bool any_is_meant(const struct config *c, const struct options *o)
 {
-    if (!name[0]) return config_has_alipay(c) || config_has_wechatpay(c);
-    if (strcmp(name, channel_name(CHANNEL_ALIPAY)) == 0) return config_has_alipay(c);
-    return strcmp(name, channel_name(CHANNEL_WECHATPAY)) == 0 && config_has_wechatpay(c);
+    bool any = false;
+    for (unsigned id = CHANNEL_ANY + 1; id < N_CHANNELS; id++)
+        any = any || (channel_is_configured(c, id) && is_meant(o, id));
+    return any;
 }
 
 static bool job_check(struct job *j)
@@ -426,7 +433,7 @@ static bool job_check(struct job *j)
     if (o->date[0] && !day_from_beijing(str_of(o->date), &j->day_ms))
         return fail(j, "--date is a day in Shanghai, as 2026-11-23");
     if (!dev_defaults(j->config, o, j->why) || !config_check(j->config, j->why)) return false;
-    if (!is_channel(j->config, o->channel))
+    if (!any_is_meant(j->config, o))
         return fail(j,
                     "%s%s: no such channel is configured; give its keys as to `till serve`, or --data DIR of a "
                     "`till dev`",

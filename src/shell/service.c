@@ -6,7 +6,7 @@
 #include "sandbox/sandbox.h"
 #include "shell/channels.h"
 #include "shell/shell.h"
-#include "store/sqlite.h"
+#include "store/archive.h"
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
@@ -28,6 +28,7 @@
 #define STOP_GRACE_MS      5000
 #define CALLS_MAX          4096
 #define CALLS_IN_FLIGHT    64
+#define ARCHIVE_CACHE_MIB  4 // of a worker's look into the archive
 
 struct service {
     const struct service_options *o;
@@ -36,6 +37,7 @@ struct service {
     struct shell shell;
     struct sqlite_options sqlite;
     struct store *store;
+    struct archive *archive; // NULL: there is none
     struct reader *sweep_reader;
     struct sandbox *sandbox;
     pthread_t engine_thread;
@@ -90,7 +92,9 @@ static bool make_dir_of(const char *file)
 // What `till dev` keeps under --data, by name: nothing else is ever removed.
 static void forget_data(const char *dir)
 {
-    static const char *const names[] = {"till.db", "till.db-wal", "till.db-shm", "clock"};
+    static const char *const names[] = {
+        "till.db", "till.db-wal", "till.db-shm", "till.db-archive", "till.db-archive-wal", "till.db-archive-shm",
+        "clock"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[PATH_MAX];
         (void)snprintf(path, sizeof path, "%s/%s", dir, names[i]);
@@ -155,8 +159,7 @@ static bool open_test_clock(struct service *s)
     (void)snprintf(path, sizeof path, "%s-clock", store);
     s->shell.test_clock = test_clock_new(&s->shell, path, why);
     if (!s->shell.test_clock) return fail(s, "%s", why);
-    if (config_has_alipay(s->config)) test_clock_follow(s->shell.test_clock, s->config->alipay.gateway);
-    if (config_has_wechatpay(s->config)) test_clock_follow(s->shell.test_clock, s->config->wechatpay.base_url);
+    channels_follow_clock(s->config, s->shell.test_clock);
     return true;
 }
 
@@ -168,7 +171,8 @@ static bool open_store(struct service *s)
     const char *path = store_path(s->config->store.url, why);
     if (!path) return fail(s, "%s", why);
     if (!make_dir_of(path)) return fail(s, "store.url: cannot make the directory of %s: %s", path, strerror(errno));
-    s->sqlite = (struct sqlite_options){.path = path, .cache_mib = (unsigned)s->config->store.cache_mib};
+    s->sqlite = (struct sqlite_options){
+        .path = path, .cache_mib = (unsigned)s->config->store.cache_mib, .keep_ms = s->config->store.keep_ms};
     s->store = sqlite_store_open(&s->sqlite, clock_now_ms(&s->clock), why);
     if (!s->store) return fail(s, "store %s: %s", path, why);
     // A test clock that was moved and killed before it was stored: time goes on from what the rows know.
@@ -177,6 +181,28 @@ static bool open_store(struct service *s)
     memcpy(s->shell.secret, s->store->secret, ID_SECRET_SIZE);
     atomic_store(&s->shell.last_event_key, s->store->last_key);
     return true;
+}
+
+// An archive there is, is read even when nothing goes there any more.
+static bool open_archive(struct service *s)
+{
+    char why[200];
+    int64_t keep_ms = s->config->store.keep_ms;
+    if (!keep_ms && !archive_exists(s->sqlite.path)) return true;
+    s->archive = archive_open(&s->sqlite, clock_now_ms(&s->clock), why);
+    if (!s->archive) return fail(s, "archive of %s: %s", s->sqlite.path, why);
+    if (!keep_ms) return true;
+    s->shell.archiver = archiver_new(&s->shell, keep_ms, s->archive);
+    return s->shell.archiver || fail(s, "out of memory");
+}
+
+static bool open_archive_reader(struct service *s, struct worker *w, char why[200])
+{
+    char path[ARCHIVE_PATH_SIZE];
+    struct sqlite_options o = {.path = path, .cache_mib = ARCHIVE_CACHE_MIB};
+    if (!s->archive || !archive_path(s->sqlite.path, path)) return true;
+    w->archive = sqlite_reader_open(&o, why);
+    return w->archive != NULL;
 }
 
 static bool add_demo_catalogue(struct service *s)
@@ -388,7 +414,7 @@ static bool open_workers(struct service *s)
         w->answered_end = &w->answered;
         w->feed = feed_new(w);
         w->reader = sqlite_reader_open(&s->sqlite, why);
-        if (!w->reader) return fail(s, "store: %s", why);
+        if (!w->reader || !open_archive_reader(s, w, why)) return fail(s, "store: %s", why);
         if (!w->feed) return fail(s, "out of memory");
     }
     return true;
@@ -418,6 +444,7 @@ static bool start_threads(struct service *s)
     if (pthread_create(&s->engine_thread, NULL, run_engine, s) != 0) return fail(s, "cannot start the engine's thread");
     s->engine_runs = true;
     if (!sweep_start(s->shell.sweep)) return fail(s, "cannot start the sweep's thread");
+    if (!archiver_start(s->shell.archiver)) return fail(s, "cannot start the archiver's thread");
     if (s->sandbox && !sandbox_start(s->sandbox)) return fail(s, "cannot start the sandbox's threads");
     if (!http_server_start(s->shell.http)) return fail(s, "cannot start the HTTP workers");
     atomic_store(&s->shell.is_ready, true);
@@ -434,8 +461,8 @@ static bool open_all(struct service *s)
     s->shell.sandbox = s->sandbox;
     if (!config_check(s->config, s->why)) return false;
     if (s->o->test_clock && !s->o->is_dev && !open_test_clock(s)) return false;
-    return open_auth(s) && open_http(s) && open_store(s) && open_workers(s) && fill_catalogue(s) && open_channels(s) &&
-           open_broker(s) && open_sweep(s) && open_engine(s) && start_broker(s) && start_threads(s);
+    return open_auth(s) && open_http(s) && open_store(s) && open_archive(s) && open_workers(s) && fill_catalogue(s) &&
+           open_channels(s) && open_broker(s) && open_sweep(s) && open_engine(s) && start_broker(s) && start_threads(s);
 }
 
 static void end_listeners(struct shell *sh)
@@ -455,6 +482,7 @@ static void close_all(struct service *s)
         http_server_stop(sh->http, STOP_GRACE_MS);
     }
     sweep_free(sh->sweep);
+    archiver_free(sh->archiver);
     if (s->sweep_reader) s->sweep_reader->ops->close(s->sweep_reader);
     test_clock_free(sh->test_clock);
     if (s->sandbox && s->engine_runs) sandbox_stop(s->sandbox);
@@ -475,12 +503,14 @@ static void close_all(struct service *s)
     for (unsigned i = 0; i < sh->n_workers && sh->workers; i++) {
         struct worker *w = &sh->workers[i];
         if (w->reader) w->reader->ops->close(w->reader);
+        if (w->archive) w->archive->ops->close(w->archive);
         feed_free(w->feed);
         arena_free(&w->arena);
         buf_free(&w->out);
     }
     free(sh->workers);
     auth_free(sh->auth);
+    archive_close(s->archive);
     if (s->store) s->store->ops->close(s->store);
 }
 

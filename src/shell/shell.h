@@ -12,6 +12,8 @@
 #include "port/clock.h"
 #include "shell/auth.h"
 
+struct archiver;
+struct archive;
 struct caller;
 struct sandbox;
 struct sweep;
@@ -34,6 +36,7 @@ struct shell {
     enum broker_kind broker_kind;
     struct broker *broker;
     struct sweep *sweep;
+    struct archiver *archiver; // NULL: every order stays in the store
     struct engine *engine;
     struct http_server *http;
     struct auth *auth;
@@ -53,8 +56,9 @@ struct worker {
     struct shell *shell;
     struct http_worker *http;
     struct reader *reader;
-    struct arena arena; // of the request at hand
-    struct buf out;     // of the answer at hand
+    struct reader *archive; // of orders that left the store; NULL: there is none
+    struct arena arena;     // of the request at hand
+    struct buf out;         // of the answer at hand
     // requests collected in this round, for the engine
     struct request *first, *last;
     unsigned n_collected;
@@ -135,6 +139,9 @@ bool param_limit(struct worker *w, struct http_exchange *x, unsigned *limit);
 void read_failed(struct http_exchange *x);                             // answers that the store cannot be read
 void list_open(struct buf *b);                                         // {"data":[
 void list_close(struct buf *b, bool has_more, struct str next_cursor); // an empty cursor is left out
+// An order, wherever it is. False: it cannot be read.
+bool order_find(struct worker *w, uint64_t key, struct order_doc *doc, bool *found);
+bool order_is_archived(struct worker *w, uint64_t key); // and only there
 void read_order(struct worker *w, struct http_exchange *x, uint64_t key);
 void read_orders(struct worker *w, struct http_exchange *x);
 void read_timeline(struct worker *w, struct http_exchange *x, uint64_t key);
@@ -168,6 +175,12 @@ bool sweep_start(struct sweep *w);
 void sweep_free(struct sweep *w);                      // ends its thread first; NULL allowed
 void sweep_describe(struct sweep *w, struct buf *out); // a JSON object
 void sweep_metrics(struct sweep *w, struct buf *out);
+
+// --- archiver.c
+struct archiver *archiver_new(struct shell *s, int64_t keep_ms, struct archive *archive); // borrowed; NULL: no memory
+bool archiver_start(struct archiver *w);                                                  // NULL allowed
+void archiver_free(struct archiver *w);                           // ends its thread first; NULL allowed
+void archiver_metrics(const struct archiver *w, struct buf *out); // NULL allowed
 
 // --- feed.c: events by long poll and as a stream; the payment page's own stream
 struct feed *feed_new(struct worker *w);

@@ -56,8 +56,10 @@ struct book *book_open(const char *path, char why[200])
         return NULL;
     }
     b->db = sqlite_connect_to_read(&o, b->secret, why);
-    if (b->db && sqlite_run(b->db, "BEGIN") && prepare(b)) return b;
-    if (b->db) (void)snprintf(why, 200, "cannot read the store: %s", sqlite3_errmsg(b->db));
+    if (b->db && sqlite_begin_whole(b->db, path, b->secret, why)) {
+        if (prepare(b)) return b;
+        (void)snprintf(why, 200, "cannot read the store: %s", sqlite3_errmsg(b->db));
+    }
     book_close(b);
     return NULL;
 }

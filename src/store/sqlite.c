@@ -18,9 +18,13 @@ struct params params_of(struct sqlite_store *s, enum statement id)
 
 bool statement_row(struct sqlite_store *s, struct params *p)
 {
+    // After an error nothing more is done: SQLite may have rolled back and left the transaction (it does after
+    // SQLITE_IOERR, FULL and NOMEM), and the next statement would then commit by itself, a part of a turn without the
+    // rest.
+    if (s->rc != SQLITE_OK) return false;
     int rc = sqlite3_step(p->st);
     if (rc == SQLITE_ROW) return true;
-    if (rc != SQLITE_DONE && s->rc == SQLITE_OK) s->rc = rc;
+    if (rc != SQLITE_DONE) s->rc = rc;
     return false;
 }
 
@@ -413,13 +417,14 @@ static int keep_wal_pages(void *store, sqlite3 *db, const char *schema, int page
     return SQLITE_OK;
 }
 
+// The answer comes before the change of the file's header is committed: only the end of the statement says that it was.
 static bool journal_is_wal(sqlite3 *db)
 {
     sqlite3_stmt *st = NULL;
     bool ok = sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &st, NULL) == SQLITE_OK &&
-              sqlite3_step(st) == SQLITE_ROW && sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
-    sqlite3_finalize(st);
-    return ok;
+              sqlite3_step(st) == SQLITE_ROW && sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0 &&
+              sqlite3_step(st) == SQLITE_DONE;
+    return sqlite3_finalize(st) == SQLITE_OK && ok;
 }
 
 static bool quick_check(sqlite3 *db, char why[200])
@@ -434,11 +439,34 @@ static bool quick_check(sqlite3 *db, char why[200])
     return ok;
 }
 
-// After a crash, and after an fsync that failed, pages of the log may sit in the system's cache and not on
-// the disk. Copying all of it into the database and syncing that, before anything is served, is what makes
-// them safe.
+// After an fsync that failed the system goes on showing pages of the log that it will never write: it takes them for
+// clean, and the next fsync says that all is well. Written again they are dirty, and that fsync means it. It comes
+// before anything is copied home, or a power loss could leave an older log beside a newer database, and the next start
+// would put old pages over new ones.
+static bool log_write_again(sqlite3 *db)
+{
+    static uint8_t bytes[65536];
+    sqlite3_file *log = NULL;
+    sqlite3_int64 size = 0;
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK) return false;
+    if (!log || !log->pMethods) return true; // there is none
+    if (log->pMethods->xFileSize(log, &size) != SQLITE_OK) return false;
+    for (sqlite3_int64 at = 0; at < size; at += (int)sizeof bytes) {
+        int n = size - at < (int)sizeof bytes ? (int)(size - at) : (int)sizeof bytes;
+        if (log->pMethods->xRead(log, bytes, n, at) != SQLITE_OK) return false;
+        if (log->pMethods->xWrite(log, bytes, n, at) != SQLITE_OK) return false;
+    }
+    return size == 0 || log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+}
+
+// After a crash pages of the log may sit in the system's cache and not on the disk. Copying all of it into the database
+// and syncing that, before anything is served, is what makes them safe.
 static bool log_empty(sqlite3 *db, char why[200])
 {
+    if (!log_write_again(db)) {
+        snprintf(why, 200, "cannot write the store's log again");
+        return false;
+    }
     int pages = 0, rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (rc != SQLITE_OK) {
@@ -457,23 +485,37 @@ static bool settings(sqlite3 *db, char why[200])
     return ok;
 }
 
-static bool secret_make(struct sqlite_store *s, const struct sqlite_options *o, int64_t now_ms, char why[200])
+sqlite3 *sqlite_connect_to_write(const struct sqlite_options *o, char why[200])
 {
-    if (sqlite_secret_read(s->db, s->base.secret)) return true;
+    int version;
+    file_make_private(o);
+    sqlite3 *db = sqlite_connect(o, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, why);
+    if (!db) return NULL;
+    if (sqlite_schema_ours(db, &version, why) && settings(db, why) && log_empty(db, why) &&
+        sqlite_schema_migrate(db, why))
+        return db;
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); // the log stays for whoever looks into it
+    sqlite3_close(db);
+    return NULL;
+}
+
+bool sqlite_secret_make(sqlite3 *db, const uint8_t *given, int64_t now_ms, uint8_t out[ID_SECRET_SIZE], char why[200])
+{
+    if (sqlite_secret_read(db, out)) return true;
     uint8_t secret[ID_SECRET_SIZE];
-    if (o->secret) {
-        memcpy(secret, o->secret, sizeof secret);
+    if (given) {
+        memcpy(secret, given, sizeof secret);
     } else if (!crypto_random(secret, sizeof secret)) {
         snprintf(why, 200, "the operating system gives no random numbers");
         return false;
     }
     sqlite3_stmt *st = NULL;
-    bool ok = sqlite3_prepare_v2(s->db, "INSERT INTO meta VALUES (1, ?, ?)", -1, &st, NULL) == SQLITE_OK &&
+    bool ok = sqlite3_prepare_v2(db, "INSERT INTO meta VALUES (1, ?, ?)", -1, &st, NULL) == SQLITE_OK &&
               sqlite3_bind_blob(st, 1, secret, sizeof secret, SQLITE_STATIC) == SQLITE_OK &&
               sqlite3_bind_int64(st, 2, now_ms) == SQLITE_OK && sqlite3_step(st) == SQLITE_DONE;
     sqlite3_finalize(st);
-    ok = ok && sqlite_secret_read(s->db, s->base.secret);
-    if (!ok) snprintf(why, 200, "cannot keep the store's secret: %s", sqlite3_errmsg(s->db));
+    ok = ok && sqlite_secret_read(db, out);
+    if (!ok) snprintf(why, 200, "cannot keep the store's secret: %s", sqlite3_errmsg(db));
     return ok;
 }
 
@@ -538,13 +580,10 @@ static bool statements_prepare(struct sqlite_store *s, char why[200])
 
 static bool store_open(struct sqlite_store *s, const struct sqlite_options *o, int64_t now_ms, char why[200])
 {
-    int version;
     if (!lock_take(s, o, why)) return false;
-    file_make_private(o);
-    s->db = sqlite_connect(o, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, why);
+    s->db = sqlite_connect_to_write(o, why);
     if (!s->db) return false;
-    bool ok = sqlite_schema_ours(s->db, &version, why) && settings(s->db, why) && log_empty(s->db, why) &&
-              sqlite_schema_migrate(s->db, why) && secret_make(s, o, now_ms, why) && tally_read(s, why) &&
+    bool ok = sqlite_secret_make(s->db, o->secret, now_ms, s->base.secret, why) && tally_read(s, why) &&
               indexes_build(s, why) && statements_prepare(s, why);
     if (!ok) {
         s->broken = true; // leave the log as it is for whoever looks into it
@@ -553,6 +592,7 @@ static bool store_open(struct sqlite_store *s, const struct sqlite_options *o, i
     int64_t any = 0;
     (void)number_read(s, params_of(s, ST_HALVES_ANY), &any);
     s->has_halves = any != 0 || s->rc != SQLITE_OK;
+    s->keep_ms = o->keep_ms;
     sqlite3_wal_hook(s->db, keep_wal_pages, s);
     return sqlite3_busy_timeout(s->db, 200) == SQLITE_OK;
 }

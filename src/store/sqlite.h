@@ -15,6 +15,7 @@ struct sqlite_options {
     const char *path; // the database file; its directory must exist
     const char *vfs;  // NULL: the operating system's
     unsigned cache_mib;
+    int64_t keep_ms;       // messages older than this are deleted once consumed; 0: never
     const uint8_t *secret; // NULL: random when the store is new (the simulator wants the same one each time)
 };
 

@@ -16,9 +16,10 @@
 #define LOG_LONG_PAGES 8000
 #define LOG_WAIT_PAGES 64000
 
-#define IDEM_KEEP_MS  (48 * 3600 * INT64_C(1000))
-#define IDEM_SLACK_MS (10 * 60 * INT64_C(1000)) // so that a purge is a slice, not a row at a time
-#define IDEM_SLICE    512
+#define IDEM_KEEP_MS   (48 * 3600 * INT64_C(1000))
+#define SLACK_MS       (10 * 60 * INT64_C(1000)) // so that a purge is a slice, not a row at a time
+#define IDEM_SLICE     512
+#define MESSAGES_SLICE 1024
 
 // --- Stock
 
@@ -572,6 +573,44 @@ static enum apply_result apply_consumed(struct sqlite_store *s, const struct cha
     return APPLY_DONE;
 }
 
+// Whether the order is still what the archive was given. What was done to it since shows in its version or its traces,
+// except that a case was opened.
+static bool archived_is_same(struct sqlite_store *s, const struct order_mark *m, uint64_t *merchant_mark)
+{
+    struct params p = params_of(s, ST_ARCHIVED_WAS);
+    put_key(&p, m->key);
+    bool same = false;
+    if (statement_row(s, &p)) {
+        struct columns c = {.st = p.st};
+        same = col_i64(&c) == (int64_t)m->version;
+        same = (uint64_t)col_i64(&c) == m->last_trace_key && same;
+        same = col_i64(&c) != 0 && same;
+        *merchant_mark = (uint64_t)col_i64(&c);
+    }
+    statement_done(&p);
+    return same;
+}
+
+// The totals by state stay: they count what is in the archive too.
+static enum apply_result apply_archived(struct sqlite_store *s, const struct change *c)
+{
+    static const enum statement forget[] = {ST_ARCHIVED_EVENTS, ST_FORGET_TRACES,   ST_FORGET_EVENTS,
+                                            ST_FORGET_REFUNDS,  ST_FORGET_PAYMENTS, ST_FORGET_HALF};
+    uint64_t merchant_mark = 0;
+    if (!archived_is_same(s, &c->archived, &merchant_mark)) return APPLY_CONFLICT;
+    for (size_t i = 0; i < sizeof forget / sizeof forget[0] && s->rc == SQLITE_OK; i++) {
+        struct params p = params_of(s, forget[i]);
+        put_key(&p, c->archived.key);
+        statement_run(s, &p);
+    }
+    struct params p = params_of(s, ST_FORGET_ORDER);
+    put_key(&p, c->archived.key);
+    if (s->rc == SQLITE_OK) statement_run(s, &p);
+    // An entry without its row finds nothing, so it does no harm until the batch is durable.
+    if (merchant_mark) s->freed[s->n_freed++] = (struct mark_made){&s->numbers, merchant_mark, c->archived.key};
+    return APPLY_DONE;
+}
+
 static enum apply_result change_apply(struct sqlite_store *s, struct change *c, struct arena *a)
 {
     c->created = false;
@@ -588,6 +627,7 @@ static enum apply_result change_apply(struct sqlite_store *s, struct change *c, 
     case CHANGE_CASE_CLOSE: r = apply_case_close(s, c); break;
     case CHANGE_CONSUMED: r = apply_consumed(s, c); break;
     case CHANGE_DEAD: message_write(s, &c->dead, TOPIC_DEAD, c->first_message_key, c->at_ms); break;
+    case CHANGE_ARCHIVED: r = apply_archived(s, c); break;
     case CHANGE_IDEM: break;
     }
     if (r != APPLY_DONE || s->rc != SQLITE_OK) return r;
@@ -613,7 +653,7 @@ static bool is_constraint(int rc)
 static void change_apply_fenced(struct sqlite_store *s, struct change *c, struct arena *a)
 {
     struct tally before = s->tally;
-    unsigned n_made = s->n_made;
+    unsigned n_made = s->n_made, n_freed = s->n_freed;
     if (!run(s, ST_SAVE)) return;
     c->result = change_apply(s, c, a);
     if (is_constraint(s->rc)) {
@@ -621,6 +661,7 @@ static void change_apply_fenced(struct sqlite_store *s, struct change *c, struct
         s->rc = SQLITE_OK;
         s->tally = before;
         made_undo(s, n_made);
+        s->n_freed = n_freed;
         c->result = APPLY_CONFLICT;
         run(s, ST_SAVE_UNDO);
     }
@@ -643,7 +684,7 @@ static enum batch_end batch_run(struct sqlite_store *s, struct change *changes, 
                                 struct arena *a)
 {
     s->rc = SQLITE_OK;
-    s->n_made = 0;
+    s->n_made = s->n_freed = 0;
     if (!run(s, ST_BEGIN)) return BATCH_BEFORE_COMMIT;
     bool all_done = true;
     for (unsigned i = 0; i < n && s->rc == SQLITE_OK; i++) {
@@ -712,12 +753,15 @@ enum store_outcome sqlite_apply(struct store *base, struct change *changes, unsi
     if (s->broken) return STORE_UNKNOWN;
     if (n == 0) return STORE_DONE;
     s->made = arena_take(a, 2 * n * sizeof *s->made); // a change makes two at most
-    if (!s->made) return STORE_REFUSED;
+    s->freed = arena_take(a, n * sizeof *s->freed);   // and frees one
+    if (!s->made || !s->freed) return STORE_REFUSED;
     struct tally before = s->tally;
     enum batch_end end = batch_run(s, changes, n, false, a);
     if (end == BATCH_BEFORE_COMMIT && is_constraint(s->rc) && batch_undo(s, &before))
         end = batch_run(s, changes, n, true, a);
     if (end != BATCH_DONE) return batch_failed(s, end, s->rc, &before);
+    for (unsigned i = 0; i < s->n_freed; i++)
+        mark_index_remove(s->freed[i].index, s->freed[i].mark, s->freed[i].key);
     s->base.last_key = s->tally.last_key;
     s->base.last_ms = s->tally.last_ms;
     if (s->wal_pages >= LOG_LONG_PAGES) log_home(s);
@@ -737,7 +781,7 @@ static unsigned idem_old(struct sqlite_store *s, int64_t now_ms, struct old_idem
     unsigned n = 0;
     while (n < IDEM_SLICE && statement_row(s, &p)) {
         int64_t at_ms = sqlite3_column_int64(p.st, 2);
-        int64_t keep_ms = IDEM_KEEP_MS + (n == 0 ? IDEM_SLACK_MS : 0);
+        int64_t keep_ms = IDEM_KEEP_MS + (n == 0 ? SLACK_MS : 0);
         if (at_ms >= now_ms - keep_ms) break;
         old[n++] = (struct old_idem){(uint64_t)sqlite3_column_int64(p.st, 0), (uint64_t)sqlite3_column_int64(p.st, 1)};
     }
@@ -763,10 +807,42 @@ static void idem_purge(struct sqlite_store *s, int64_t now_ms)
         (void)batch_failed(s, end, s->rc, &s->tally);
 }
 
+// One slice of a topic. False: there is nothing to do, or it went wrong.
+static bool messages_slice(struct sqlite_store *s, enum topic topic, int64_t old_ms, uint64_t *up_to_key)
+{
+    struct params p = params_of(s, ST_MESSAGES_OLD);
+    put_i64(&p, topic);
+    put_key(&p, key_at(old_ms));
+    put_i64(&p, MESSAGES_SLICE);
+    bool any = statement_row(s, &p) && sqlite3_column_type(p.st, 0) != SQLITE_NULL &&
+               key_ms((uint64_t)sqlite3_column_int64(p.st, 0)) < old_ms - SLACK_MS;
+    if (any) *up_to_key = (uint64_t)sqlite3_column_int64(p.st, 1);
+    statement_done(&p);
+    return any;
+}
+
+// Dead letters stay: somebody is to look at them.
+static void messages_purge(struct sqlite_store *s, enum topic topic, int64_t old_ms)
+{
+    uint64_t up_to_key = 0;
+    s->rc = SQLITE_OK;
+    s->n_made = 0;
+    if (!messages_slice(s, topic, old_ms, &up_to_key) || !run(s, ST_BEGIN)) return;
+    struct params purge = params_of(s, ST_MESSAGES_PURGE), gone = params_of(s, ST_MESSAGES_GONE);
+    put_i64(&purge, topic);
+    put_key(&purge, up_to_key);
+    put_i64(&gone, old_ms);
+    enum batch_end end = BATCH_BEFORE_COMMIT;
+    if (statement_run(s, &purge) && statement_run(s, &gone)) end = run(s, ST_COMMIT) ? BATCH_DONE : BATCH_AT_COMMIT;
+    if (end != BATCH_DONE) (void)batch_failed(s, end, s->rc, &s->tally);
+}
+
 void sqlite_tidy(struct store *base, int64_t now_ms)
 {
     struct sqlite_store *s = (struct sqlite_store *)base;
     if (s->broken) return;
     idem_purge(s, now_ms);
+    for (int topic = TOPIC_CANCEL; topic <= TOPIC_PAID && s->keep_ms && !s->broken; topic++)
+        messages_purge(s, (enum topic)topic, now_ms - s->keep_ms);
     if (!s->broken && s->wal_pages >= LOG_TIDY_PAGES) log_home(s);
 }

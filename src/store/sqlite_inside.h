@@ -77,10 +77,18 @@ uint64_t text_mark(const uint8_t secret[ID_SECRET_SIZE], const char *kind, struc
 // Runs a statement of no result. Opens a connection with what writer and readers have in common.
 bool sqlite_run(sqlite3 *db, const char *sql);
 sqlite3 *sqlite_connect(const struct sqlite_options *o, int flags, char why[200]);
+// The one connection that writes, on a file that is whole, durable, and of the newest schema. NULL with a reason.
+sqlite3 *sqlite_connect_to_write(const struct sqlite_options *o, char why[200]);
 // A connection that can only read, with the store's secret. NULL with a reason.
 sqlite3 *sqlite_connect_to_read(const struct sqlite_options *o, uint8_t secret[ID_SECRET_SIZE], char why[200]);
 bool sqlite_secret_read(sqlite3 *db,
                         uint8_t secret[ID_SECRET_SIZE]); // false when there is none or it cannot be read
+// The secret there is, or a new one: `given`, or random when that is NULL.
+bool sqlite_secret_make(sqlite3 *db, const uint8_t *given, int64_t now_ms, uint8_t out[ID_SECRET_SIZE], char why[200]);
+
+// --- Store and archive as one, for who counts (sqlite_whole.c). Begins a read transaction in which the tables of
+// orders have the archive's rows too; what is in both is the store's. Without an archive it is only begun.
+bool sqlite_begin_whole(sqlite3 *db, const char *store_path, const uint8_t secret[ID_SECRET_SIZE], char why[200]);
 
 // --- The writer (sqlite.c opens and loads, sqlite_apply.c writes)
 
@@ -164,6 +172,22 @@ bool sqlite_secret_read(sqlite3 *db,
     X(ST_MESSAGE_ADD, "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)")                                          \
     X(ST_MESSAGES, "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.topic = ? AND m.key > ? "                       \
                    "ORDER BY m.key LIMIT ?")                                                                           \
+    X(ST_MESSAGES_OLD, "SELECT min(key), max(key) FROM (SELECT key FROM messages WHERE topic = ?1 AND key < ?2 "       \
+                       "AND (?1 <> 1 OR key <= (SELECT key FROM consumed WHERE consumer = 0)) ORDER BY key LIMIT ?3)") \
+    X(ST_MESSAGES_PURGE, "DELETE FROM messages WHERE topic = ? AND key <= ?")                                          \
+    X(ST_MESSAGES_GONE, "UPDATE gone SET message_ms = max(message_ms, ?)")                                             \
+    X(ST_ARCHIVED_WAS, "SELECT o.version, (SELECT ifnull(max(key), 0) FROM traces WHERE order_key = ?1), "             \
+                       "o.due_ms IS NULL AND o.state IN (4, 5) AND NOT EXISTS (SELECT 1 FROM cases "                   \
+                       "INDEXED BY cases_open WHERE closed_ms IS NULL AND order_key = ?1), ifnull(o.merchant_mark, 0)" \
+                       " FROM orders o WHERE o.key = ?1")                                                              \
+    X(ST_ARCHIVED_EVENTS, "UPDATE gone SET event_key = max(event_key, "                                                \
+                          "(SELECT ifnull(max(key), 0) FROM events WHERE order_key = ?))")                             \
+    X(ST_FORGET_TRACES, "DELETE FROM traces WHERE order_key = ?")                                                      \
+    X(ST_FORGET_EVENTS, "DELETE FROM events WHERE order_key = ?")                                                      \
+    X(ST_FORGET_REFUNDS, "DELETE FROM refunds WHERE order_key = ?")                                                    \
+    X(ST_FORGET_PAYMENTS, "DELETE FROM payments WHERE order_key = ?")                                                  \
+    X(ST_FORGET_HALF, "DELETE FROM halves WHERE order_key = ?")                                                        \
+    X(ST_FORGET_ORDER, "DELETE FROM orders WHERE key = ?")                                                             \
     X(ST_CONSUMED, "SELECT key FROM consumed WHERE consumer = ?")                                                      \
     X(ST_CONSUMED_SET, "UPDATE consumed SET key = ?2 WHERE consumer = ?1 AND key < ?2")                                \
     X(ST_TALLY_SET, "UPDATE tally SET last_key = ?, last_ms = ?, placed = ?, awaiting_payment = ?, "                   \
@@ -200,6 +224,9 @@ struct sqlite_store {
     bool has_halves;           // the table has rows, or had: else nobody need look
     struct mark_made *made;    // of the batch at hand
     unsigned n_made;
+    struct mark_made *freed; // entries that go when the batch at hand is durable
+    unsigned n_freed;
+    int64_t keep_ms; // messages; 0: for ever
 };
 
 struct params params_of(struct sqlite_store *s, enum statement id); // a statement ready to be bound

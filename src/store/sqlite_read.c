@@ -33,6 +33,7 @@
     X(RD_EVENTS, "SELECT e.key, e.order_key, e.at_ms, e.type, e.sequence, e.state, e.reason, "                         \
                  "e.payment_key, e.refund_key, e.amount_fen, o.currency FROM events e "                                \
                  "LEFT JOIN orders o ON o.key = e.order_key WHERE e.key > ? ORDER BY e.key LIMIT ?")                   \
+    X(RD_GONE, "SELECT event_key FROM gone")                                                                           \
     X(RD_MESSAGES, "SELECT " MESSAGE_COLUMNS " FROM messages m WHERE m.topic = ? AND m.key > ? "                       \
                    "ORDER BY m.key LIMIT ?")                                                                           \
     X(RD_SKU, "SELECT " SKU_COLUMNS " FROM skus s WHERE s.sku = ?")                                                    \
@@ -51,7 +52,8 @@
     X(RD_TALLY, "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                          \
                 "(SELECT count(*) FROM orders INDEXED BY orders_owing WHERE due_ms IS NOT NULL "                       \
                 "AND expires_ms < ?1 AND state IN (1, 2)), "                                                           \
-                "(SELECT count(*) FROM cases INDEXED BY cases_open WHERE closed_ms IS NULL) FROM tally")
+                "(SELECT count(*) FROM cases INDEXED BY cases_open WHERE closed_ms IS NULL), "                         \
+                "ifnull((SELECT created_ms FROM orders ORDER BY key LIMIT 1), 0) FROM tally")
 
 #define X_ENUM(constant, sql) constant,
 enum read { READS(X_ENUM) N_READS };
@@ -304,6 +306,16 @@ static bool read_events(struct reader *r, uint64_t after_key, struct event_row *
     return query_end(&q);
 }
 
+static bool read_events_gone(struct reader *r, uint64_t *key)
+{
+    struct query q = query_of(r, RD_GONE, NULL);
+    if (query_row(&q))
+        *key = (uint64_t)col_i64(&q.c);
+    else
+        q.ok = false;
+    return query_end(&q);
+}
+
 static bool read_messages(struct reader *r, enum topic topic, uint64_t after_key, struct message_row *out, unsigned max,
                           unsigned *n)
 {
@@ -390,6 +402,7 @@ static bool read_totals(struct reader *r, int64_t now_ms, struct store_totals *o
             out->orders[i] = col_i64(&q.c);
         out->deadlines_overdue = col_i64(&q.c);
         out->cases_open = col_i64(&q.c);
+        out->oldest_ms = col_i64(&q.c);
     } else {
         q.ok = false;
     }
@@ -414,6 +427,7 @@ static const struct reader_ops OPS = {
     .refunds = read_refunds,
     .payments = read_payments,
     .events = read_events,
+    .events_gone = read_events_gone,
     .messages = read_messages,
     .sku = read_sku,
     .skus = read_skus,

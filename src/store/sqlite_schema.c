@@ -272,6 +272,14 @@ static const char *const MIGRATIONS[] = {
     "DROP TABLE cases;"
     "ALTER TABLE cases_2 RENAME TO cases;"
     "CREATE INDEX cases_open ON cases (key) WHERE closed_ms IS NULL;",
+    // 3: one row, of what is not here any more: events up to that key may be in the archive, messages older than that
+    // may be deleted.
+    "CREATE TABLE gone ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " event_key INTEGER NOT NULL CHECK (event_key >= 0),"
+    " message_ms INTEGER NOT NULL CHECK (message_ms >= 0)"
+    ") STRICT;"
+    "INSERT INTO gone VALUES (1, 0, 0);",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof MIGRATIONS / sizeof MIGRATIONS[0]))

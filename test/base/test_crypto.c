@@ -431,6 +431,33 @@ static void sha256_gives_the_published_values(void **state)
     }
 }
 
+// RFC 4231, cases 1, 2 and 6.
+static void hmac_gives_the_published_values(void **state)
+{
+    (void)state;
+    char ones[20], long_key[131];
+    memset(ones, 0x0b, sizeof ones);
+    memset(long_key, 0xaa, sizeof long_key);
+    const struct {
+        struct str key, data;
+        const char *hex;
+    } table[] = {
+        {{ones, 20}, STR("Hi There"), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {STR("Jefe"), STR("what do ya want for nothing?"),
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {{long_key, 131},
+         STR("Test Using Larger Than Block-Size Key - Hash Key First"),
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint8_t mac[32];
+        char hex[65];
+        crypto_hmac_sha256(table[i].key, table[i].data, mac);
+        crypto_hex(mac, 32, hex);
+        assert_string_equal(hex, table[i].hex);
+    }
+}
+
 static void base64_gives_the_published_values_both_ways(void **state)
 {
     (void)state;
@@ -731,6 +758,7 @@ int main(void)
         cmocka_unit_test(halves_of_one_pair_are_known),
         cmocka_unit_test(threads_share_a_key),
         cmocka_unit_test(sha256_gives_the_published_values),
+        cmocka_unit_test(hmac_gives_the_published_values),
         cmocka_unit_test(base64_gives_the_published_values_both_ways),
         cmocka_unit_test(base64_round_trips_at_every_length),
         cmocka_unit_test(base64_that_is_not_canonical_is_refused),

@@ -232,12 +232,12 @@ class Connection:
                 "heartbeatFingerprint": 0, "withoutSub": False}
         return self.call(Code.HEARTBEAT, json.dumps(body).encode())
 
-    def send(self, topic, body, group="python", tags="t", keys="k", queue_id=0, sys_flag=0, **properties):
-        """SEND_MESSAGE_V2; the answer's frame."""
+    def send(self, topic, body, group="python", tags="t", keys="k", queue_id=0, sys_flag=0, reconsumed=0, **properties):
+        """SEND_MESSAGE_V2; the answer's frame. reconsumed: as if it had been delivered so many times and given back."""
         given = {"UNIQ_KEY": os.urandom(16).hex().upper(), "TAGS": tags, "KEYS": keys, "WAIT": "true", **properties}
         text = join_properties({k: v for k, v in given.items() if v is not None})
         return self.call(Code.SEND_V2, body, a=group, b=topic, c="TBW102", d=4, e=queue_id, f=sys_flag,
-                         g=int(time.time() * 1000), h=0, i=text, j=0, k=False, m=False)
+                         g=int(time.time() * 1000), h=0, i=text, j=reconsumed, k=False, m=False)
 
     def send_half(self, topic, body, group, uniq_key=None, **more):
         """Half message; the handle end() takes."""

@@ -279,7 +279,10 @@ class Broker:
             # message, and the copy is asked about again though all is decided.
             "transactionOpBatchInterval": 100, "defaultTopicQueueNums": 4,
             # A busy machine is no busy broker: by default it refuses what waited 200 ms.
-            "waitTimeMillsInSendQueue": 20000, "osPageCacheBusyTimeOutMills": 20000, **config}
+            "waitTimeMillsInSendQueue": 20000, "osPageCacheBusyTimeOutMills": 20000,
+            # An idle broker took half a core: the thread that flushes transaction metrics spins until its interval is over
+            # for the first time (10 s), and the timer wheel (37 MB) is compared byte by byte each second.
+            "transactionMetricFlushInterval": 300, "timerFlushIntervalMs": 20000, **config}
         self.jvm = None
         self.start()
 

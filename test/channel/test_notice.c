@@ -104,7 +104,9 @@ static void each_state_says_its_fact(void **state)
         enum fact fact;
     } rows[] = {
         {"TRADE_SUCCESS", "2026-11-23 10:04:04", NULL, FACT_PAID},
-        {"TRADE_SUCCESS", "2026-11-23 10:04:04", "5.00", FACT_PAID}, // a partial refund tells the payment again
+        {"TRADE_SUCCESS", "2026-11-23 10:04:04", "5.00", FACT_PAID_SOME_REFUNDED}, // it tells the payment again
+        {"TRADE_SUCCESS", "2026-11-23 10:04:04", "all", FACT_PAID_SOME_REFUNDED},
+        {"TRADE_SUCCESS", "2026-11-23 10:04:04", "0.00", FACT_PAID},
         {"TRADE_FINISHED", "2026-11-23 10:04:04", NULL, FACT_PAID},
         {"TRADE_CLOSED", NULL, NULL, FACT_CLOSED},
         {"TRADE_CLOSED", NULL, "0.00", FACT_CLOSED},
@@ -124,7 +126,10 @@ static void each_state_says_its_fact(void **state)
         notice_form_set(&f, "refund_fee", rows[i].refund_fee);
         assert_verdict(judge_form(&f, &n), &n, NOTICE_GOOD, "");
         if (n.answer.fact != rows[i].fact) fail_msg("row %zu: fact %d", i, (int)n.answer.fact);
-        bool money = rows[i].fact == FACT_PAID || rows[i].fact == FACT_PAID_AND_REFUNDED;
+        bool money = rows[i].fact == FACT_PAID || rows[i].fact == FACT_PAID_AND_REFUNDED ||
+                     rows[i].fact == FACT_PAID_SOME_REFUNDED;
+        bool of_refund = rows[i].refund_fee && strcmp(rows[i].refund_fee, "0.00") != 0;
+        assert_int_equal(n.answer.of_refund, of_refund);
         assert_int_equal(n.answer.captured_fen, money ? 1234 : 0);
     }
 }

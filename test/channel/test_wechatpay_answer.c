@@ -121,7 +121,7 @@ static const struct row CREATE_ROWS[] = {
 
 static const struct row QUERY_ROWS[] = {
     {CALL_QUERY, QR, 200, TRADE("SUCCESS", AMOUNT), D, FACT_PAID, 1234, "SUCCESS"},
-    {CALL_QUERY, QR, 200, TRADE("REFUND", AMOUNT), D, FACT_PAID, 1234, "REFUND"},
+    {CALL_QUERY, QR, 200, TRADE("REFUND", AMOUNT), D, FACT_PAID_SOME_REFUNDED, 1234, "REFUND"},
     {CALL_QUERY, QR, 200, TRADE("NOTPAY", ""), D, FACT_WAITING, 0, "NOTPAY"},
     {CALL_QUERY, QR, 200, TRADE("USERPAYING", ""), D, FACT_WAITING, 0, "USERPAYING"},
     {CALL_QUERY, QR, 200, TRADE("ACCEPT", ""), D, FACT_WAITING, 0, "ACCEPT"},
@@ -329,7 +329,7 @@ static void a_fact_comes_only_with_its_outcome(void **state)
                 assert_true(a.fact == FACT_NONE || a.outcome == D ||
                             (m == CALL_CLOSE && a.outcome == R && a.fact == FACT_NOT_FOUND));
                 assert_true(a.outcome != D || a.fact != FACT_NONE);
-                assert_true((a.captured_fen > 0) == (a.fact == FACT_PAID));
+                assert_true((a.captured_fen > 0) == (a.fact == FACT_PAID || a.fact == FACT_PAID_SOME_REFUNDED));
                 assert_true((a.code.n > 0) == (a.fact == FACT_CODE));
                 assert_true(m != CALL_NONE || a.outcome == U);
             }

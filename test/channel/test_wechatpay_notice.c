@@ -139,6 +139,7 @@ static void a_notice_as_documented_is_a_payment(void **state)
     assert_string_equal(n.answer.provider_trade_no, "4200000000202611230000000001");
     assert_string_equal(n.answer.detail, "TRANSACTION.SUCCESS");
     assert_string_equal(n.number, PAYMENT_NO);
+    assert_false(n.answer.of_refund);
     headers_free(&h);
 }
 
@@ -160,6 +161,7 @@ static void refund_notices_are_hints(void **state)
         assert_int_equal(n.answer.captured_fen, 0);
         assert_int_equal(n.answer.payment_key, PAYMENT_KEY);
         assert_string_equal(n.answer.detail, types[i]);
+        assert_int_equal(n.answer.of_refund, i < 3);
         buf_free(&body);
     }
 }

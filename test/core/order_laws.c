@@ -312,6 +312,8 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
         if (c->amount_fen != (refunds ? f->amount_fen : p->amount_fen)) return "a call carries its amount";
         if (c->total_fen != (refunds ? p->captured_fen : p->amount_fen) || c->amount_fen > c->total_fen)
             return "a refund is of what was captured";
+        if (refunds && strcmp(c->provider_trade_no, p->provider_trade_no) != 0)
+            return "a refund names its capture as the provider does";
         if (refunds && c->number_key != (f->cause == CAUSE_MERCHANT || f->replaces_key ? f->key : p->key))
             return "a system refund is numbered by its capture, a merchant's and one that replaces another by itself";
         if (c->method == CALL_CREATE && c->expires_ms != p->expires_ms) return "the code's expiry is sent with it";
@@ -322,7 +324,8 @@ static const char *calls_law(const struct event *e, const struct rules *rules, c
             return "a check on demand only asks, and only about a code that is out";
         if (c->method == CALL_CANCEL && e->now_ms < p->expires_ms + rules->close_grace_ms)
             return "no cancel before the code is dead";
-        if (c->method == CALL_CANCEL && p->channel == CHANNEL_WECHATPAY) return "WeChat Pay has no cancel";
+        if (c->method == CALL_CANCEL && !channel_traits(p->channel)->has_cancel)
+            return "cancel is asked of those who have it";
         if (c->product != p->product || !str_eq(c->payer, p->payer)) return "a number is asked for with the same words";
         if (c->method == CALL_CREATE && p->state != PAYMENT_CREATING) return "codes are made only for who wants one";
         if ((c->method == CALL_CLOSE || c->method == CALL_CANCEL) && p->state != PAYMENT_CLOSING)
@@ -430,8 +433,9 @@ static const char *word_law(const struct rules *rules, const struct bundle *befo
         if (resolved && was != WORD_AWAITED) return "only what is awaited is said";
         if (resolved && is->word != (e->resolve.accepts ? WORD_ACCEPTED : WORD_NONE)) return "what is said is done";
         if (was == is->word) continue;
-        if (is->word == WORD_AWAITED && (rules->late_payment != LATE_HOLD || was != WORD_NONE || !tells_money(e, is) ||
-                                         before->payment[i].captured_fen > 0))
+        bool held = rules->late_payment == LATE_HOLD || e->answer.fact == FACT_PAID_SOME_REFUNDED;
+        if (is->word == WORD_AWAITED &&
+            (!held || was != WORD_NONE || !tells_money(e, is) || before->payment[i].captured_fen > 0))
             return "a word is awaited on money as it comes in";
         if (is->word == WORD_ACCEPTED && !(resolved && after->order.state == ORDER_PAID && is->counts))
             return "accepted money makes its order paid";
@@ -452,6 +456,23 @@ static bool serves(const struct event *e, const struct payment *p)
 {
     bool alike = p->channel == e->pay.channel && p->product == e->pay.product;
     return is_wanted(p) && alike && (p->product != PRODUCT_JSAPI || str_eq(p->payer, e->pay.payer));
+}
+
+// A notice asks nothing but about refunds of its attempt, and only when it says that something became of one.
+static const char *hint_law(const struct bundle *before, const struct event *e, const struct step *out)
+{
+    bool tells = e->answer.fact >= FACT_PAID && e->answer.captured_fen > 0; // then money may go back, or codes close
+    if (e->kind != EV_NOTICE || (tells && out->n_events)) return NULL;
+    for (unsigned i = 0; i < out->n_calls; i++) {
+        const struct call *c = &out->calls[i];
+        if (c->method == CALL_CREATE) continue; // whoever can pay is kept able to
+        if (!e->answer.of_refund || c->method != CALL_REFUND_QUERY || c->payment_key != e->answer.payment_key)
+            return "a notice asks about nothing but refunds";
+        for (unsigned k = 0; k < before->n_refunds; k++)
+            if (before->refund[k].key == c->refund_key && before->refund[k].tries > 0)
+                return "what is being asked is not asked again for a notice";
+    }
+    return NULL;
 }
 
 static bool is_asked(const struct step *out, uint64_t payment_key)
@@ -512,15 +533,18 @@ static const char *given_back_law(const struct bundle *before, const struct even
 }
 
 // The provider's word that all of it went back is entered whatever the books said before.
-static const char *came_and_went_law(const struct event *e, const struct bundle *after)
+static const char *came_and_went_law(const struct bundle *before, const struct event *e, const struct bundle *after)
 {
     bool refund_call =
         e->kind == EV_ANSWER && (e->answer.method == CALL_REFUND || e->answer.method == CALL_REFUND_QUERY);
     for (unsigned i = 0; i < after->n_payments && !refund_call; i++) {
         const struct payment *p = &after->payment[i];
         if (!is_about_payment(e, p->key) || e->answer.captured_fen <= 0) continue;
-        if (e->answer.fact != FACT_PAID && e->answer.fact != FACT_PAID_AND_REFUNDED) continue;
+        bool some_left = e->answer.fact == FACT_PAID_SOME_REFUNDED;
+        if (e->answer.fact != FACT_PAID && e->answer.fact != FACT_PAID_AND_REFUNDED && !some_left) continue;
         if (p->captured_fen == 0) return "money told of is entered";
+        if (some_left && before->payment[i].captured_fen == 0 && (p->counts || p->word != WORD_AWAITED))
+            return "money of which some went back, nobody says how much, waits for a word";
         if (e->answer.fact == FACT_PAID_AND_REFUNDED && p->refunded_fen != p->captured_fen)
             return "what all went back has all gone back";
     }
@@ -766,10 +790,11 @@ const char *step_law(const struct rules *rules, const struct bundle *before, con
     if (!broken) broken = calls_law(e, rules, after, out);
     if (!broken) broken = proofs_law(rules, before, e, after);
     if (!broken) broken = given_back_law(before, e, after);
-    if (!broken) broken = came_and_went_law(e, after);
+    if (!broken) broken = came_and_went_law(before, e, after);
     if (!broken) broken = failed_law(before, e, after);
     if (!broken) broken = abnormal_law(before, e, after);
     if (!broken) broken = word_law(rules, before, e, after, out);
+    if (!broken) broken = hint_law(before, e, out);
     if (!broken) broken = pay_law(before, e, after, out);
     if (!broken) broken = checks_law(before, e, after);
     if (!broken) broken = payable_law(rules, e, after);

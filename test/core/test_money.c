@@ -454,6 +454,67 @@ static void facts_give_one_end_in_whatever_order(void **state)
     }
 }
 
+// The first word of it is that some went back, and not how much: it fulfils nothing, and is not offered back either,
+// which might be more than is left.
+static void money_some_of_which_had_gone_back_waits_for_a_word(void **state)
+{
+    (void)state;
+    for (enum late_payment late = LATE_REFUND; late <= LATE_HOLD; late++)
+        for (unsigned by_query = 0; by_query < 2; by_query++) {
+            struct desk d;
+            desk_waiting(&d);
+            d.rules.late_payment = late;
+            if (by_query)
+                desk_money(&d, 0, CALL_QUERY, FACT_PAID_SOME_REFUNDED, PRICE_FEN);
+            else
+                desk_notice(&d, 0, FACT_PAID_SOME_REFUNDED, PRICE_FEN);
+            ORDER_IS(&d, ORDER_AWAITING_PAYMENT);
+            PAYMENT_IS(&d, 0, PAYMENT_MISMATCHED);
+            TOLD(&d, EVENT_PAYMENT_MISMATCH);
+            assert_int_equal(calls_of(&d, CALL_REFUND), 0);
+            assert_int_equal(d.b.payment[0].captured_fen, PRICE_FEN);
+            assert_int_equal(d.b.order.paid_fen, 0);
+            assert_true(can_be_paid(&d)); // and whoever comes to pay can
+            desk_notice(&d, 0, FACT_PAID_SOME_REFUNDED, PRICE_FEN);
+            assert_true(nothing_happened(&d));
+            desk_resolve(&d, 0, true);
+            ORDER_IS(&d, ORDER_PAID);
+            assert_int_equal(d.b.order.paid_fen, PRICE_FEN);
+        }
+}
+
+static void late_or_double_money_some_of_which_had_gone_back_waits_too(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_cancelled(&d, REASON_TIMEOUT);
+    d.rules.late_payment = LATE_REOPEN;
+    desk_notice(&d, 0, FACT_PAID_SOME_REFUNDED, PRICE_FEN);
+    ORDER_IS(&d, ORDER_CANCELLED);
+    PAYMENT_IS(&d, 0, PAYMENT_MISMATCHED);
+    assert_int_equal(d.out.n_calls, 0);
+    desk_two_attempts(&d);
+    desk_notice(&d, 1, FACT_PAID, PRICE_FEN);
+    desk_money(&d, 0, CALL_QUERY, FACT_PAID_SOME_REFUNDED, PRICE_FEN);
+    PAYMENT_IS(&d, 0, PAYMENT_MISMATCHED);
+    assert_int_equal(d.out.n_calls, 0);
+    desk_resolve(&d, 0, true);
+    assert_int_equal(d.out.refusal, REFUSAL_ALREADY_PAID);
+    desk_resolve(&d, 0, false);
+    CALLED(&d, CALL_REFUND);
+}
+
+// Refunds of ours, and later ones over there, are none of this: what is in the books stays there.
+static void what_goes_back_of_known_money_is_no_news_of_it(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_notice(&d, 0, FACT_PAID_SOME_REFUNDED, PRICE_FEN);
+    assert_true(nothing_happened(&d));
+    PAYMENT_IS(&d, 0, PAYMENT_CAPTURED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +544,9 @@ int main(void)
         cmocka_unit_test(a_second_capture_given_back_over_there_leaves_the_first_alone),
         cmocka_unit_test(money_in_an_unknown_outcome_is_no_money),
         cmocka_unit_test(facts_give_one_end_in_whatever_order),
+        cmocka_unit_test(money_some_of_which_had_gone_back_waits_for_a_word),
+        cmocka_unit_test(late_or_double_money_some_of_which_had_gone_back_waits_too),
+        cmocka_unit_test(what_goes_back_of_known_money_is_no_news_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -488,6 +488,60 @@ static void where_there_is_no_cancel_closing_goes_on(void **state)
     ORDER_IS(&d, ORDER_CANCELLED);
 }
 
+// The question overtook the request for the code, and found no trade. The code's answer says that there is one now,
+// which can be closed at once; of Alipay's it says nothing, since nobody has scanned it.
+static void a_trade_made_after_it_was_asked_about_is_closed_at_once(void **state)
+{
+    (void)state;
+    for (enum channel_id c = CHANNEL_ALIPAY; c <= CHANNEL_WECHATPAY; c++) {
+        struct desk d;
+        desk_any(&d);
+        desk_pay(&d, c, PRODUCT_QR, "");
+        desk_pay(&d, c == CHANNEL_ALIPAY ? CHANNEL_WECHATPAY : CHANNEL_ALIPAY, PRODUCT_QR, "");
+        CALLED(&d, CALL_QUERY);
+        desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+        desk_answer(&d, 0, CALL_CREATE, OUTCOME_DONE, FACT_CODE);
+        assert_int_equal(calls_of(&d, CALL_QUERY), c == CHANNEL_WECHATPAY);
+        PAYMENT_IS(&d, 0, PAYMENT_CLOSING);
+        desk_answer(&d, 0, CALL_CREATE, OUTCOME_DONE, FACT_CODE); // it is being asked
+        assert_int_equal(calls_of(&d, CALL_QUERY), 0);
+    }
+}
+
+// The same, heard of the other way round: it is asked about again when the request must have had its answer, and after
+// that only when the code is dead.
+static void a_question_that_may_have_overtaken_the_request_is_put_again(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_any(&d);
+    desk_pay(&d, CHANNEL_WECHATPAY, PRODUCT_QR, "");
+    desk_pay(&d, CHANNEL_ALIPAY, PRODUCT_QR, "");
+    int64_t asked_ms = d.now_ms;
+    desk_answer(&d, 0, CALL_CREATE, OUTCOME_DONE, FACT_CODE);
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+    assert_true(d.b.payment[0].due_ms == asked_ms + 2 * SECOND_MS + d.rules.call_deadline_ms);
+    d.now_ms = d.b.payment[0].due_ms;
+    desk_answer(&d, 0, CALL_QUERY, OUTCOME_DONE, FACT_NOT_FOUND);
+    assert_true(d.b.payment[0].due_ms == d.b.payment[0].expires_ms + GRACE_MS);
+}
+
+// While it waits for order.cancel to come round it is asked about soon enough.
+static void a_late_code_does_not_overtake_the_message(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    d.rules.cancel_wait_ms = 5 * SECOND_MS;
+    desk_place(&d, CHANNEL_WECHATPAY, SECOND_MS);
+    desk_due_at(&d, T0_MS + SECOND_MS);
+    PAYMENT_IS(&d, 0, PAYMENT_CLOSING);
+    desk_answer(&d, 0, CALL_CREATE, OUTCOME_DONE, FACT_CODE);
+    assert_int_equal(calls_of(&d, CALL_QUERY), 0);
+    desk_due(&d);
+    CALLED(&d, CALL_QUERY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +569,9 @@ int main(void)
         cmocka_unit_test(a_trade_that_waits_says_of_some_providers_only_that_somebody_scanned),
         cmocka_unit_test(a_trade_nobody_scanned_is_closed_where_there_is_one),
         cmocka_unit_test(where_there_is_no_cancel_closing_goes_on),
+        cmocka_unit_test(a_trade_made_after_it_was_asked_about_is_closed_at_once),
+        cmocka_unit_test(a_question_that_may_have_overtaken_the_request_is_put_again),
+        cmocka_unit_test(a_late_code_does_not_overtake_the_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -500,7 +500,7 @@ static void a_price_is_the_sum_of_its_lines(void **state)
 
 // --- Names
 
-#define X_TEXT(constant, text) {constant, text},
+#define X_TEXT(constant, text, ...) {constant, text},
 #define NAMES_ARE(function, LIST, none)                                                                                \
     do {                                                                                                               \
         static const struct {                                                                                          \
@@ -549,6 +549,8 @@ static void stored_numbers_stay(void **state)
     assert_int_equal(POLICY_FORWARD, 3);
     assert_int_equal(REASON_CHANNEL, 4);
     assert_int_equal(CHANNEL_WECHATPAY, 2);
+    assert_int_equal(CHANNEL_FAKE, 3);
+    assert_int_equal(N_CHANNELS, 4);
 }
 
 int main(void)

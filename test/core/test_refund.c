@@ -15,6 +15,7 @@ static void all_that_is_left_goes_back_when_no_amount_is_said(void **state)
     const struct call *c = call_of(&d, CALL_REFUND);
     assert_int_equal(c->amount_fen, PRICE_FEN);
     assert_int_equal(c->total_fen, PRICE_FEN);
+    assert_string_equal(c->provider_trade_no, "2026112322001"); // some refund by their own number only
     assert_true(c->number_key == d.out.refund_key); // a merchant may refund one capture many times: a number each
     desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_DONE);
     TOLD(&d, EVENT_REFUND_SUCCEEDED);
@@ -648,6 +649,120 @@ static void abnormal_is_a_word(void **state)
     }
 }
 
+// --- A notice that something became of a refund
+
+static void desk_told_of_refund(struct desk *d, enum fact fact, int64_t captured_fen)
+{
+    struct answer a = {.payment_key = d->b.payment[0].key,
+                       .channel = d->b.payment[0].channel,
+                       .outcome = OUTCOME_DONE,
+                       .fact = fact,
+                       .captured_fen = captured_fen,
+                       .asked_ms = d->now_ms,
+                       .of_refund = true};
+    desk_event(d, (struct event){.kind = EV_NOTICE, .answer = a});
+}
+
+// A refund that was taken an hour ago and is asked about in half an hour.
+static void desk_refund_old(struct desk *d)
+{
+    desk_paid(d);
+    desk_refund(d, 0);
+    d->now_ms += HOUR_MS;
+    desk_refund_answer(d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
+    assert_true(d->b.refund[0].due_ms == d->now_ms + HOUR_MS / 2);
+}
+
+static void a_notice_brings_the_question_forward(void **state)
+{
+    (void)state;
+    static const struct {
+        enum fact fact;
+        int64_t captured_fen;
+    } TOLD_AS[] = {{FACT_NONE, 0}, {FACT_PAID, PRICE_FEN}, {FACT_PAID_SOME_REFUNDED, PRICE_FEN}};
+    for (unsigned i = 0; i < sizeof TOLD_AS / sizeof TOLD_AS[0]; i++) {
+        struct desk d;
+        desk_refund_old(&d);
+        d.now_ms += MINUTE_MS;
+        desk_told_of_refund(&d, TOLD_AS[i].fact, TOLD_AS[i].captured_fen);
+        CALLED(&d, CALL_REFUND_QUERY);
+        assert_int_equal(d.out.n_calls, 1);
+        assert_int_equal(d.out.n_traces, 1);
+        assert_int_equal(d.out.traces[0].kind, TRACE_NOTIFICATION);
+        REFUND_IS(&d, 0, REFUND_PENDING); // a hint, and no more
+        desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_DONE);
+        REFUND_IS(&d, 0, REFUND_SUCCEEDED);
+        desk_told_of_refund(&d, TOLD_AS[i].fact, TOLD_AS[i].captured_fen);
+        assert_true(nothing_happened(&d)); // it has ended
+    }
+}
+
+static void an_abnormal_refund_that_somebody_mended_is_asked_about_at_once(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_refund_old(&d);
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_DONE, FACT_REFUND_ABNORMAL);
+    desk_told_of_refund(&d, FACT_NONE, 0);
+    CALLED(&d, CALL_REFUND_QUERY);
+    assert_true(d.b.refund[0].is_abnormal);
+}
+
+static void a_storm_of_notices_asks_once(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_refund_old(&d);
+    desk_told_of_refund(&d, FACT_NONE, 0);
+    CALLED(&d, CALL_REFUND_QUERY);
+    d.rules.call_deadline_ms = MINUTE_MS;
+    for (unsigned i = 0; i < 3; i++) {
+        desk_told_of_refund(&d, FACT_NONE, 0);
+        assert_true(nothing_happened(&d));
+    }
+    desk_refund_answer(&d, 0, CALL_REFUND_QUERY, OUTCOME_UNKNOWN, FACT_NONE);
+    desk_told_of_refund(&d, FACT_NONE, 0); // it is asked again soon
+    assert_true(nothing_happened(&d));
+}
+
+static void what_is_asked_about_soon_or_offered_later_is_left_as_it_is(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_paid(&d);
+    desk_refund(&d, 10);
+    desk_told_of_refund(&d, FACT_NONE, 0); // on its way
+    assert_true(nothing_happened(&d));
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
+    desk_told_of_refund(&d, FACT_NONE, 0); // asked about in ten seconds
+    assert_true(nothing_happened(&d));
+    desk_cancelled(&d, REASON_BUYER);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_REFUSED, FACT_NONE);
+    desk_told_of_refund(&d, FACT_NONE, 0); // nothing is over there to be asked about
+    assert_true(nothing_happened(&d));
+}
+
+static void a_notice_is_about_the_refunds_of_its_own_attempt(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_two_attempts(&d);
+    desk_notice(&d, 0, FACT_PAID, PRICE_FEN);
+    desk_notice(&d, 1, FACT_PAID, PRICE_FEN); // twice: it goes back
+    d.now_ms += HOUR_MS;
+    desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
+    desk_told_of_refund(&d, FACT_NONE, 0);
+    assert_true(nothing_happened(&d));
+    struct event e = {.kind = EV_NOTICE,
+                      .answer = {.payment_key = d.b.payment[1].key, .outcome = OUTCOME_DONE, .of_refund = true}};
+    desk_event(&d, e);
+    CALLED(&d, CALL_REFUND_QUERY);
+    e.answer.of_refund = false; // what is no news and of no refund is nothing
+    desk_event(&d, e);
+    assert_true(nothing_happened(&d));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -686,6 +801,11 @@ int main(void)
         cmocka_unit_test(an_abnormal_refund_is_no_end_and_is_asked_about),
         cmocka_unit_test(an_abnormal_refund_may_be_done_or_closed_next),
         cmocka_unit_test(abnormal_is_a_word),
+        cmocka_unit_test(a_notice_brings_the_question_forward),
+        cmocka_unit_test(an_abnormal_refund_that_somebody_mended_is_asked_about_at_once),
+        cmocka_unit_test(a_storm_of_notices_asks_once),
+        cmocka_unit_test(what_is_asked_about_soon_or_offered_later_is_left_as_it_is),
+        cmocka_unit_test(a_notice_is_about_the_refunds_of_its_own_attempt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

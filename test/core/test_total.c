@@ -8,7 +8,7 @@ static void payment_fill(struct bundle *b, enum payment_state state, bool counts
     struct payment *p = &b->payment[b->n_payments++];
     *p = (struct payment){
         .key = 100 + b->n_payments,
-        .channel = CHANNEL_ALIPAY,
+        .channel = variant == 2 ? CHANNEL_WECHATPAY : CHANNEL_ALIPAY,
         .state = state,
         .n = b->n_payments,
         .amount_fen = PRICE_FEN,
@@ -31,6 +31,9 @@ static void payment_fill(struct bundle *b, enum payment_state state, bool counts
         p->counts = counts && state != PAYMENT_MISMATCHED;
     }
     if (state == PAYMENT_REFUNDED) p->refunded_fen = p->captured_fen;
+    bool awaited = state == PAYMENT_HELD || (state == PAYMENT_MISMATCHED && variant == 1);
+    if (awaited) p->word = WORD_AWAITED;
+    if (awaited) return;
     if (state != PAYMENT_REFUNDING && state != PAYMENT_MISMATCHED) return;
     p->refunding_fen = p->captured_fen;
     b->refund[b->n_refunds] = (struct refund){
@@ -42,6 +45,7 @@ static void payment_fill(struct bundle *b, enum payment_state state, bool counts
         .tries = variant < 2 ? 1 : 3,
         .absents = variant == 3 ? 2 : 0,
         .uncertain = variant == 2,
+        .is_abnormal = variant == 3,
         .amount_fen = p->captured_fen,
         .created_ms = T0_MS + 1,
         .due_ms = T0_MS + MINUTE_MS,
@@ -123,11 +127,11 @@ static void try_answers(const struct rules *rules, const struct bundle *b, const
 {
     static const int64_t ASKED_MS[] = {T0_MS, T0_MS + WINDOW_MS + GRACE_MS, T0_MS};
     static const int64_t CAPTURED_FEN[] = {PRICE_FEN, PRICE_FEN - 1, 0};
-    for (enum fact f = FACT_NONE; f <= FACT_REFUND_ABSENT; f++)
+    for (enum fact f = FACT_NONE; f <= FACT_PAID_SOME_REFUNDED; f++)
         for (enum outcome o = OUTCOME_DONE; o <= OUTCOME_UNKNOWN; o++)
             for (enum call_method m = CALL_NONE; m <= CALL_REFUND_QUERY; m++)
                 for (unsigned k = 0; k < 3; k++) {
-                    bool money = f == FACT_PAID || f == FACT_PAID_AND_REFUNDED;
+                    bool money = f == FACT_PAID || f == FACT_PAID_AND_REFUNDED || f == FACT_PAID_SOME_REFUNDED;
                     if (k && !money && f != FACT_NOT_FOUND) continue;
                     struct answer a = {
                         .payment_key = p->key,
@@ -137,13 +141,35 @@ static void try_answers(const struct rules *rules, const struct bundle *b, const
                         .fact = f,
                         .asked_ms = ASKED_MS[k],
                         .captured_fen = money ? CAPTURED_FEN[k] : 0,
+                        .of_refund = m == CALL_NONE && o == OUTCOME_DONE,
                     };
                     try_answer(rules, b, &a);
                 }
 }
 
+static void try_paying(const struct rules *rules, const struct bundle *b)
+{
+    static const struct str PAYERS[] = {{"", 0}, {"payer", 5}};
+    for (enum channel_id c = CHANNEL_ALIPAY; c <= CHANNEL_WECHATPAY; c++)
+        for (enum product p = PRODUCT_QR; p <= PRODUCT_JSAPI; p++)
+            for (unsigned i = 0; i < 2; i++) {
+                struct event e = {.kind = EV_PAY, .pay = {c, p, i, PAYERS[i]}};
+                try_event(rules, b, e);
+            }
+}
+
+static void try_words(const struct rules *rules, const struct bundle *b)
+{
+    for (unsigned i = 0; i < b->n_payments * 4; i++) {
+        struct event e = {.kind = EV_RESOLVE, .resolve = {b->payment[i / 4].key, i & 1}, .stock_is_short = i & 2};
+        try_event(rules, b, e);
+    }
+}
+
 static void try_all(const struct rules *rules, const struct bundle *b)
 {
+    try_paying(rules, b);
+    try_words(rules, b);
     try_event(rules, b, (struct event){.kind = EV_DUE});
     try_event(rules, b, (struct event){.kind = EV_CHECK});
     try_event(rules, b, (struct event){.kind = EV_LATE_REPLY});

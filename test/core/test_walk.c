@@ -24,16 +24,18 @@ enum trade_state { TRADE_NONE, TRADE_CODE, TRADE_WAITING, TRADE_PAID, TRADE_CLOS
 
 struct given_back { // a refund as the provider knows it
     uint64_t number;
-    unsigned trade;
+    uint64_t trade_key;
     int64_t amount_fen;
-    bool done;
+    enum fact fact; // what is said of it: done, accepted, abnormal, or closed, which moved no money
 };
 
 struct trade {
     uint64_t key;
+    enum channel_id channel;
     enum trade_state state;
     int64_t amount_fen, expires_ms, captured_fen, refunded_fen;
-    bool gave_back; // by itself: over a cancel, or in its console
+    bool gave_back;           // by itself: over a cancel, or in its console
+    int64_t before_known_fen; // of the latter, before anybody here knew of the money
 };
 
 struct kept { // a half message as the broker knows it
@@ -82,6 +84,7 @@ struct world {
     unsigned long steps, lives, paid, late, duplicates, mismatches, refunds, reopened, renewed;
     unsigned long by_provider; // refunds nobody here asked for
     unsigned long cancelled_paid, consoles, demanded;
+    unsigned long n_pays, n_switches, n_accepted, n_sent_back, n_said_twice, n_some_left, n_closed, n_abnormal, n_hints;
 };
 
 static unsigned chance(struct world *w, unsigned n)
@@ -99,7 +102,9 @@ static void load(const struct world *w, const struct event *e, struct bundle *b)
     memset(b, 0, sizeof *b);
     b->order = w->order;
     b->half = w->half;
-    uint64_t payment_key = e->kind == EV_ANSWER || e->kind == EV_NOTICE ? e->answer.payment_key : 0;
+    uint64_t payment_key = e->kind == EV_ANSWER || e->kind == EV_NOTICE ? e->answer.payment_key
+                           : e->kind == EV_RESOLVE                      ? e->resolve.payment_key
+                                                                        : 0;
     uint64_t refund_key = e->kind == EV_ANSWER ? e->answer.refund_key : 0;
     for (unsigned i = 0; i < w->n_payments; i++) {
         const struct payment *p = &w->payment[i];
@@ -146,7 +151,7 @@ static void save(struct world *w, const struct bundle *b, const struct step *out
 }
 
 // How many rows what goes out did, for the reader of the test's log.
-static void count(struct world *w, const struct bundle *b, const struct step *out)
+static void count(struct world *w, const struct event *e, const struct bundle *b, const struct step *out)
 {
     for (unsigned i = 0; i < out->n_events; i++) {
         w->paid += out->events[i].type == EVENT_ORDER_PAID;
@@ -159,6 +164,16 @@ static void count(struct world *w, const struct bundle *b, const struct step *ou
     w->renewed += out->payments_added && w->n_payments > 1;
     for (unsigned i = 0; i < b->n_refunds; i++)
         w->by_provider += (out->refunds_added & 1u << i) && b->refund[i].cause == CAUSE_PROVIDER;
+    for (unsigned i = 0; i < out->n_calls; i++)
+        w->n_hints += e->kind == EV_NOTICE && out->calls[i].method == CALL_REFUND_QUERY;
+    if (e->kind == EV_RESOLVE) {
+        w->n_said_twice += out->refusal == REFUSAL_RESOLVED;
+        if (out->refusal == REFUSAL_NONE) (e->resolve.accepts ? w->n_accepted++ : w->n_sent_back++);
+    }
+    if (e->kind == EV_PAY) {
+        w->n_pays += out->payments_added > 0;
+        w->n_switches += out->payments_added > 0 && b->n_payments > 1;
+    }
 }
 
 static enum message_type told_by(const struct order *o, enum event_type type)
@@ -232,7 +247,7 @@ static void happen(struct world *w, struct event e)
     if (broken) fail_msg("%s (life %lu, step %lu, event %d)", broken, w->lives, w->steps, e.kind);
     save(w, &b, &out);
     messages_go_out(w, &before, &e, &b, &out);
-    count(w, &b, &out);
+    count(w, &e, &b, &out);
     for (unsigned i = 0; i < out.n_calls && w->n_calls < CALLS_MAX; i++) { // no room: never sent
         w->call[w->n_calls] = out.calls[i];
         w->asked_ms[w->n_calls++] = w->now_ms;
@@ -247,7 +262,7 @@ static struct trade *trade_of(struct world *w, const struct call *c)
     for (unsigned i = 0; i < w->n_trades; i++)
         if (w->trade[i].key == c->payment_key) return &w->trade[i];
     assert_true(w->n_trades < TRADES_MAX);
-    w->trade[w->n_trades] = (struct trade){.key = c->payment_key, .amount_fen = c->amount_fen};
+    w->trade[w->n_trades] = (struct trade){.key = c->payment_key, .channel = c->channel, .amount_fen = c->amount_fen};
     return &w->trade[w->n_trades++];
 }
 
@@ -257,10 +272,12 @@ static void say(struct answer *a, enum outcome outcome, enum fact fact)
     a->fact = fact;
 }
 
+// WeChat Pay says that some of it went back, and never that all of it did.
 static void say_money(struct answer *a, const struct trade *t)
 {
-    bool gone = t->refunded_fen == t->captured_fen;
-    say(a, OUTCOME_DONE, gone ? FACT_PAID_AND_REFUNDED : FACT_PAID);
+    bool gone = t->refunded_fen == t->captured_fen, touched = t->refunded_fen > 0;
+    bool is_wechat = t->channel == CHANNEL_WECHATPAY;
+    say(a, OUTCOME_DONE, touched && is_wechat ? FACT_PAID_SOME_REFUNDED : gone ? FACT_PAID_AND_REFUNDED : FACT_PAID);
     a->captured_fen = t->captured_fen;
 }
 
@@ -271,7 +288,7 @@ static void provider_creates(struct world *w, struct trade *t, const struct call
         return;
     }
     if (t->state == TRADE_NONE) {
-        t->state = TRADE_CODE;
+        t->state = t->channel == CHANNEL_WECHATPAY ? TRADE_WAITING : TRADE_CODE; // a code of Alipay's is no trade yet
         t->expires_ms = c->expires_ms;
     }
     say(a, OUTCOME_DONE, FACT_CODE);
@@ -279,7 +296,7 @@ static void provider_creates(struct world *w, struct trade *t, const struct call
 
 static void provider_closes(const struct world *w, struct trade *t, struct answer *a)
 {
-    bool waiting = t->state == TRADE_WAITING && !w->stubborn;
+    bool waiting = t->state == TRADE_WAITING && !(w->stubborn && t->channel == CHANNEL_ALIPAY);
     say(a, waiting ? OUTCOME_DONE : OUTCOME_REFUSED,
         waiting                  ? FACT_CLOSED
         : t->state <= TRADE_CODE ? FACT_NOT_FOUND
@@ -296,11 +313,33 @@ static void provider_tells(const struct trade *t, struct answer *a)
         say(a, OUTCOME_DONE, TOLD_AS[t->state]);
 }
 
+static struct given_back *given_find(struct world *w, uint64_t number)
+{
+    for (unsigned i = 0; i < w->n_given; i++)
+        if (w->given[i].number == number) return &w->given[i];
+    return NULL;
+}
+
+// WeChat Pay ends some without moving money (whose number is spent then), and some stay stuck until somebody acts.
+static void refund_goes_on(struct world *w, struct trade *t, struct given_back *g)
+{
+    if (g->fact == FACT_REFUND_DONE || g->fact == FACT_REFUND_CLOSED) return;
+    bool is_hard = t->channel == CHANNEL_WECHATPAY && !w->healed;
+    if (is_hard && chance(w, 4) == 0) {
+        g->fact = FACT_REFUND_CLOSED;
+        t->refunded_fen -= g->amount_fen;
+        w->n_closed++;
+    } else if (is_hard && chance(w, 3) == 0) {
+        w->n_abnormal += g->fact != FACT_REFUND_ABNORMAL;
+        g->fact = FACT_REFUND_ABNORMAL;
+    } else if (w->healed || chance(w, 2)) {
+        g->fact = FACT_REFUND_DONE;
+    }
+}
+
 static void provider_refunds(struct world *w, struct trade *t, const struct call *c, struct answer *a)
 {
-    struct given_back *g = NULL;
-    for (unsigned i = 0; i < w->n_given; i++)
-        if (w->given[i].number == c->number_key) g = &w->given[i];
+    struct given_back *g = given_find(w, c->number_key);
     if (g) assert_int_equal(g->amount_fen, c->amount_fen); // one number, one amount
     if (!g && c->method == CALL_REFUND_QUERY) {
         say(a, OUTCOME_DONE, FACT_REFUND_ABSENT);
@@ -315,11 +354,11 @@ static void provider_refunds(struct world *w, struct trade *t, const struct call
         }
         assert_true(w->n_given < ROWS_MAX);
         g = &w->given[w->n_given++];
-        *g = (struct given_back){.number = c->number_key, .amount_fen = c->amount_fen};
+        *g = (struct given_back){c->number_key, t->key, c->amount_fen, FACT_REFUND_ACCEPTED};
         t->refunded_fen += c->amount_fen;
     }
-    if (w->healed || chance(w, 2)) g->done = true;
-    say(a, OUTCOME_DONE, g->done ? FACT_REFUND_DONE : FACT_REFUND_ACCEPTED);
+    refund_goes_on(w, t, g);
+    say(a, OUTCOME_DONE, g->fact);
 }
 
 static void provider_gives_back(struct trade *t)
@@ -337,6 +376,7 @@ static void buyer_pays(struct world *w, struct trade *t)
 // A cancel that finds the trade paid sends the money back.
 static void provider_cancels(struct world *w, struct trade *t, struct answer *a)
 {
+    assert_int_equal(t->channel, CHANNEL_ALIPAY);                         // the other has none
     if (t->state == TRADE_WAITING && chance(w, 3) == 0) buyer_pays(w, t); // a moment before
     if (t->state == TRADE_WAITING) t->state = TRADE_CLOSED;
     if (t->state == TRADE_PAID) {
@@ -564,8 +604,17 @@ static void notice_of(struct world *w, const struct trade *t, bool old)
     if (t->state != TRADE_PAID) return;
     struct event e = {.kind = EV_NOTICE, .answer = {.payment_key = t->key}};
     say_money(&e.answer, t);
-    if (old) e.answer.fact = FACT_PAID;
+    if (old && t->before_known_fen == 0) e.answer.fact = FACT_PAID;
     happen(w, e);
+}
+
+// Something became of a refund, and no more is said.
+static void a_refund_notice(struct world *w)
+{
+    if (w->n_given == 0) return;
+    const struct given_back *g = &w->given[chance(w, w->n_given)];
+    happen(w, (struct event){.kind = EV_NOTICE,
+                             .answer = {.payment_key = g->trade_key, .outcome = OUTCOME_DONE, .of_refund = true}});
 }
 
 static void a_notice(struct world *w)
@@ -575,14 +624,58 @@ static void a_notice(struct world *w)
     notice_of(w, &w->trade[i], chance(w, 3) == 0);
 }
 
-// Somebody gives all the money back by hand, over there.
+static const struct payment *payment_of(const struct world *w, uint64_t key)
+{
+    for (unsigned i = 0; i < w->n_payments; i++)
+        if (w->payment[i].key == key) return &w->payment[i];
+    return NULL;
+}
+
+// Somebody gives money back by hand, over there. WeChat Pay never says how much, so what is in the books already can
+// only be set right by its bill: here it happens before.
 static void the_console(struct world *w)
 {
     if (w->n_trades == 0) return;
     struct trade *t = &w->trade[chance(w, w->n_trades)];
     if (t->state != TRADE_PAID || t->refunded_fen == t->captured_fen) return;
+    if (t->channel == CHANNEL_WECHATPAY) {
+        if (payment_of(w, t->key)->captured_fen > 0 || t->before_known_fen > 0) return;
+        t->before_known_fen = 1 + chance(w, (unsigned)(t->captured_fen - t->refunded_fen));
+        t->refunded_fen += t->before_known_fen;
+        t->gave_back = true;
+        w->n_some_left++;
+        return;
+    }
     provider_gives_back(t);
     w->consoles++;
+}
+
+// --- Wallets and words
+
+static void somebody_wants_to_pay(struct world *w)
+{
+    happen(w, (struct event){.kind = EV_PAY,
+                             .pay = {.channel = CHANNEL_ALIPAY + chance(w, 2),
+                                     .product = chance(w, 4) ? PRODUCT_QR : PRODUCT_WAP,
+                                     .by_buyer = chance(w, 2),
+                                     .payer = STR("somebody")}});
+}
+
+// Mostly about money that waits for it. Of money some of which had gone he looks up how much, and sends nothing back.
+static void an_operator(struct world *w)
+{
+    if (w->n_payments == 0) return;
+    const struct payment *p = &w->payment[chance(w, w->n_payments)];
+    bool accepts = chance(w, 2);
+    for (unsigned i = 0; i < w->n_payments && p->word != WORD_AWAITED && chance(w, 8); i++)
+        p = &w->payment[i];
+    for (unsigned i = 0; i < w->n_trades; i++)
+        accepts |= w->trade[i].key == p->key && w->trade[i].before_known_fen > 0;
+    struct event e = {.kind = EV_RESOLVE, .resolve = {p->key, accepts}};
+    happen(w, e);
+    if (chance(w, 3)) return;
+    e.resolve.accepts ^= p->word != WORD_AWAITED && chance(w, 2); // a colleague of his, a moment later
+    happen(w, e);
 }
 
 static void the_timer(struct world *w)
@@ -596,8 +689,14 @@ static void the_timer(struct world *w)
 
 static void something(struct world *w)
 {
-    unsigned what = chance(w, 130);
-    if (what >= 118)
+    unsigned what = chance(w, 138);
+    if (what >= 135)
+        somebody_wants_to_pay(w);
+    else if (what >= 132)
+        an_operator(w);
+    else if (what >= 130)
+        a_refund_notice(w);
+    else if (what >= 118)
         one_send(w);
     else if (what >= 108)
         a_check_back(w);
@@ -627,31 +726,32 @@ static void something(struct world *w)
         happen(w, (struct event){.kind = EV_REFUND, .refund = {chance(w, 2) ? 0 : 1 + chance(w, 700)}});
 }
 
+// What somebody gave back over there, before it was known here, nobody said how much: the rest is in the books.
+static void one_trade_agrees(const struct world *w, const struct trade *t, const struct payment *p)
+{
+    assert_int_equal(p->refunded_fen, t->refunded_fen - t->before_known_fen);
+    assert_int_equal(p->refunding_fen, 0);
+    if (p->counts && w->order.state == ORDER_PAID)
+        assert_int_equal(w->order.refunded_fen, p->refunded_fen);
+    else if (p->word == WORD_AWAITED)
+        assert_int_equal(p->refunded_fen, 0); // else it would not be held any more
+    else
+        assert_int_equal(p->refunded_fen, p->captured_fen);
+}
+
 static void the_books_agree(const struct world *w)
 {
-    bool own_seen = false;
+    unsigned own = 0;
     for (unsigned i = 0; i < w->n_trades; i++) {
         const struct trade *t = &w->trade[i];
-        const struct payment *p = NULL;
-        for (unsigned k = 0; k < w->n_payments; k++)
-            if (w->payment[k].key == t->key) p = &w->payment[k];
+        const struct payment *p = payment_of(w, t->key);
         assert_non_null(p);
         if (p->captured_fen != t->captured_fen) fail_msg("a capture went unnoticed (life %lu)", w->lives);
-        assert_int_equal(p->refunded_fen, t->refunded_fen);
-        assert_int_equal(p->refunding_fen, 0);
         assert_true(t->state != TRADE_WAITING);
-        bool own = p->counts && w->order.state == ORDER_PAID;
-        if (own) {
-            assert_false(own_seen);
-            own_seen = true;
-            assert_int_equal(w->order.refunded_fen, t->refunded_fen);
-        } else if (p->word == WORD_AWAITED) {
-            assert_int_equal(t->refunded_fen, 0); // else it would not be held any more
-        } else {
-            assert_int_equal(t->refunded_fen, t->captured_fen);
-        }
+        one_trade_agrees(w, t, p);
+        own += p->counts && w->order.state == ORDER_PAID;
     }
-    assert_int_equal(own_seen, w->order.state == ORDER_PAID);
+    assert_int_equal(own, w->order.state == ORDER_PAID);
 }
 
 static void all_is_told(struct world *w)
@@ -664,6 +764,8 @@ static void heal_and_settle(struct world *w)
 {
     bool comes_round = chance(w, 2);
     w->healed = true;
+    for (unsigned i = 0; i < 3 && chance(w, 2); i++)
+        an_operator(w);
     for (unsigned i = 0; i < 2000 && (w->n_calls > 0 || w->n_sends > 0 || w->order.due_ms != TIME_NEVER); i++) {
         if (i % 50 == 49)
             all_is_told(w); // a notice is repeated until it is heard
@@ -715,9 +817,11 @@ static void one_life(struct world *w)
     w->rules.checkback.max = chance(w, 4) ? 0 : 4;
     int64_t window_ms = WINDOWS_MS[chance(w, 4)]; // likewise one by one
     enum policy policy = (enum policy)chance(w, 4);
+    static const enum channel_id CHANNELS[] = {CHANNEL_ALIPAY, CHANNEL_ALIPAY, CHANNEL_WECHATPAY, CHANNEL_ANY};
+    enum channel_id channel = CHANNELS[chance(w, 4)];
     w->order = (struct order){
         .key = w->next_key++,
-        .channel = chance(w, 30) ? CHANNEL_ALIPAY : CHANNEL_ANY,
+        .channel = channel,
         .policy = policy,
         .holds_stock = true,
         .amount_fen = PRICE_FEN,
@@ -763,6 +867,14 @@ static void whatever_happens_the_books_agree_in_the_end(void **state)
                 w->n_dropped > 50 && w->n_found > 20 && w->n_plain > 100 && w->n_seconds > 100);
     assert_true(w->n_twice > 100 && w->n_old_asks > 100 && w->n_received > 100 && w->n_told_embedded > 100 &&
                 w->n_swept > 100);
+    print_message(
+        "%lu attempts asked for, %lu of another wallet, %lu words accepted, %lu sent back, %lu said for nothing, "
+        "%lu partly gone before they were known, %lu refunds closed, %lu abnormal, %lu asked about for a notice\n",
+        w->n_pays, w->n_switches, w->n_accepted, w->n_sent_back, w->n_said_twice, w->n_some_left, w->n_closed,
+        w->n_abnormal, w->n_hints);
+    assert_true(w->n_pays > 100 && w->n_switches > 100 && w->n_accepted > 20 && w->n_sent_back > 20 &&
+                w->n_said_twice > 100 && w->n_some_left > 20 && w->n_closed > 100 && w->n_abnormal > 100 &&
+                w->n_hints > 20);
     test_free(w);
 }
 

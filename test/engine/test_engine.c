@@ -472,6 +472,34 @@ static void late_money_that_finds_no_stock_is_refunded_instead(void **state)
     (void)w;
 }
 
+// It names its order and its attempt, which are one row to be kept from others: not from itself.
+static void an_operators_word_is_heard_in_the_turn_it_comes(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = order_awaiting(w);
+    struct bundle *b = &w->orders[0].bundle;
+    b->payment[0].state = PAYMENT_MISMATCHED;
+    b->payment[0].captured_fen = b->payment[0].amount_fen + 1;
+    b->payment[0].word = WORD_AWAITED;
+    struct request *first = order_request(REQUEST_RESOLVE, key), *second = order_request(REQUEST_RESOLVE, key);
+    first->resolve.payment_key = second->resolve.payment_key = b->payment[0].key;
+    first->resolve.accepts = second->resolve.accepts = true;
+    unsigned before = w->n_replies;
+    world_post(w, first);
+    world_post(w, second);
+    world_turn(w, 1);
+    assert_int_equal(before + 1, w->n_replies);
+    assert_ptr_equal(first, w->last_reply);
+    assert_int_equal(200, w->last_status);
+    assert_int_equal(ORDER_PAID, b->order.state);
+    world_turn(w, 0);
+    assert_int_equal(before + 2, w->n_replies);
+    assert_int_equal(409, w->last_status);
+    assert_string_equal("nothing_to_resolve", w->last_code);
+    reply_free(first);
+    reply_free(second);
+}
+
 static struct request *keyed_place(uint64_t key, uint64_t body)
 {
     struct request *r = place_request(CHANNEL_ALIPAY);
@@ -643,6 +671,28 @@ static void an_order_nobody_knows_is_404(void **state)
     reply_free(r);
 }
 
+// It names the order and one of its payments, which is the same claim.
+static void an_operators_word_is_heard_in_its_turn(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = order_awaiting(w);
+    unsigned before = w->n_replies;
+    struct request *r[2];
+    for (int i = 0; i < 2; i++) {
+        r[i] = order_request(REQUEST_RESOLVE, key);
+        r[i]->resolve.payment_key = world_order(w, 0)->bundle.payment[0].key;
+        world_post(w, r[i]);
+    }
+    for (unsigned i = 0; i < 2; i++) { // one a turn
+        world_turn(w, 1);
+        assert_int_equal(before + i + 1, w->n_replies);
+        assert_int_equal(409, w->last_status);
+        assert_string_equal("nothing_to_resolve", w->last_code);
+    }
+    reply_free(r[0]);
+    reply_free(r[1]);
+}
+
 static void a_notice_of_a_number_never_given_is_kept_then_acknowledged(void **state)
 {
     struct world *w = *state;
@@ -705,6 +755,7 @@ int main(void)
         T(a_conflict_that_never_ends_is_answered_503),
         T(short_stock_refuses_the_placing),
         T(late_money_that_finds_no_stock_is_refunded_instead),
+        T(an_operators_word_is_heard_in_the_turn_it_comes),
         T(a_repeated_key_is_in_progress_then_reused_then_replayed),
         T(a_failed_placing_is_not_remembered),
         T(a_start_owes_what_the_rows_owe),
@@ -713,6 +764,7 @@ int main(void)
         T(a_flood_of_deadlines_leaves_room_for_requests),
         T(a_clock_that_steps_back_unexpires_nothing),
         T(an_order_nobody_knows_is_404),
+        T(an_operators_word_is_heard_in_its_turn),
         T(a_notice_of_a_number_never_given_is_kept_then_acknowledged),
         T(stock_is_adjusted_only_within_its_limits),
     };

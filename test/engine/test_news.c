@@ -478,6 +478,46 @@ static void what_the_sweep_found_and_the_store_refused_is_not_counted_as_swept(v
     assert_int_equal(1, engine_stats(w->engine)->swept);
 }
 
+// --- The archive
+
+static void an_archived_order_is_forgotten_by_a_change_that_says_what_was_copied(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = place(w, CHANNEL_ALIPAY, POLICY_POLL);
+    unsigned calls = w->n_calls;
+    assert_true(engine_post_archived(w->engine, &(struct order_mark){key, 7, 99}));
+    assert_int_equal(1, engine_news_backlog(w->engine));
+    world_turn(w, 0);
+    assert_string_equal("AT", w->log);
+    assert_int_equal(CHANGE_ARCHIVED, w->last_change.kind);
+    assert_int_equal(key, w->last_change.archived.key);
+    assert_int_equal(7, w->last_change.archived.version);
+    assert_int_equal(99, w->last_change.archived.last_trace_key);
+    assert_int_equal(1, engine_stats(w->engine)->archived);
+    assert_int_equal(calls, w->n_calls);
+    assert_int_equal(0, w->broker.n_acks);
+}
+
+// The archiver finds it again; said once more it would be as wrong as before.
+static void one_that_was_touched_since_is_not_tried_again(void **state)
+{
+    struct world *w = *state;
+    uint64_t key = place(w, CHANNEL_ALIPAY, POLICY_POLL);
+    unsigned applied = w->n_applied;
+    w->result = APPLY_CONFLICT;
+    assert_true(engine_post_archived(w->engine, &(struct order_mark){key, 7, 99}));
+    for (int i = 0; i < 3; i++)
+        world_turn(w, 0);
+    assert_int_equal(applied + 1, w->n_applied);
+    assert_int_equal(0, engine_news_backlog(w->engine));
+    w->outcome = STORE_REFUSED;
+    assert_true(engine_post_archived(w->engine, &(struct order_mark){key, 7, 99}));
+    for (int i = 0; i < 3; i++)
+        world_turn(w, 0);
+    assert_int_equal(applied + 2, w->n_applied);
+    assert_int_equal(0, engine_stats(w->engine)->archived);
+}
+
 // --- One order once per turn
 
 static void an_order_hears_one_thing_a_turn(void **state)
@@ -716,6 +756,8 @@ int main(void)
         E(an_order_the_timers_forgot_is_done_when_the_sweep_finds_it),
         E(a_sweep_that_finds_what_is_done_already_writes_nothing),
         E(what_the_sweep_found_and_the_store_refused_is_not_counted_as_swept),
+        E(an_archived_order_is_forgotten_by_a_change_that_says_what_was_copied),
+        E(one_that_was_touched_since_is_not_tried_again),
         E(an_order_hears_one_thing_a_turn),
         R(news_of_one_order_are_heard_in_their_order),
         R(a_burst_keeps_the_order_of_each),

@@ -106,8 +106,8 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_string_equal(c.sweep.cron, "0 0/10 * ? * ?");
     assert_false(c.webhook.allow_private);
     assert_int_equal(c.log.level, LOG_INFO);
-    assert_false(config_has_alipay(&c));
-    assert_false(config_has_wechatpay(&c));
+    assert_string_equal(c.alipay.gateway, ""); // its channel is off
+    assert_string_equal(c.wechatpay.base_url, "");
     assert_true(config_check(&c, why));
     config_free(&c);
 }
@@ -193,7 +193,7 @@ static void an_unknown_key_is_named_with_its_neighbours(void **state)
                    allowed);
     assert_refused(expected, NULL, "--config", path);
     assert_refused("unknown key \"orders.pay\" with value \"5m\" (flag): allowed are the sections server, store, "
-                   "broker, order, checkback, sweep, alipay, wechatpay, webhook, log",
+                   "broker, order, checkback, sweep, alipay, wechatpay, fake, webhook, log",
                    NULL, "--orders.pay", "5m");
 }
 

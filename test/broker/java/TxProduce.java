@@ -2,7 +2,6 @@
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
 import org.apache.rocketmq.client.producer.TransactionListener;
@@ -13,10 +12,11 @@ import org.apache.rocketmq.common.message.MessageExt;
 
 /**
  * The official transaction producer: --namesrv A --topic T --group G [--count N] [--tag X] [--key K] [--body B]
- * [--local unknown|commit|rollback] [--check RULE] [--check-foreign RULE]. Sends N half messages with keys K-0, K-1, ...
- * (K itself when N is 1), answers them with --local, and stays for the checks until stdin ends. RULE is unknown, commit,
- * rollback, or commit:3 and rollback:3: unknown to the first two checks of a message, then that. --check-foreign answers
- * what this process did not send. Lines: {"event":"sent"}, {"event":"ready"}, {"event":"check","mine","answer",...}.
+ * [--local unknown|commit|rollback] [--check RULE] [--check-odd RULE] [--check-foreign RULE]. Sends N half messages with keys
+ * K-0, K-1, ... (K itself when N is 1), answers them with --local, and stays for the checks until stdin ends. RULE is unknown,
+ * commit, rollback, or commit:3 and rollback:3: unknown to the first two checks of a message, then that. --check-odd is for
+ * K-1, K-3, ..., --check-foreign answers what this process did not send. Lines: {"event":"sent"}, {"event":"ready"},
+ * {"event":"check","mine","answer",...}.
  */
 final class TxProduce {
     private TxProduce() {
@@ -51,30 +51,32 @@ final class TxProduce {
     }
 
     private static final class Listener implements TransactionListener {
-        private final Set<String> mine = ConcurrentHashMap.newKeySet();
+        private final Map<String, Rule> mine = new ConcurrentHashMap<>();
         private final LocalTransactionState local;
-        private final Rule own;
+        private final Rule even;
+        private final Rule odd;
         private final Rule foreign;
 
         Listener(Options options) {
             local = state(options.get("local", "unknown"));
-            own = new Rule(options.get("check", "unknown"));
+            even = new Rule(options.get("check", "unknown"));
+            odd = new Rule(options.get("check-odd", options.get("check", "unknown")));
             foreign = new Rule(options.get("check-foreign", "unknown"));
         }
 
         @Override
         public LocalTransactionState executeLocalTransaction(Message message, Object argument) {
-            mine.add(message.getTransactionId());
+            mine.put(message.getTransactionId(), (Integer) argument % 2 == 0 ? even : odd);
             return local;
         }
 
         @Override
         public LocalTransactionState checkLocalTransaction(MessageExt message) {
-            boolean isMine = mine.contains(message.getTransactionId());
+            Rule own = mine.get(message.getTransactionId());
             String times = message.getProperty("TRANSACTION_CHECK_TIMES");
-            LocalTransactionState answer = (isMine ? own : foreign).at(times == null ? 1 : Integer.parseInt(times));
+            LocalTransactionState answer = (own != null ? own : foreign).at(times == null ? 1 : Integer.parseInt(times));
             Map<String, Object> line = Options.describe(message);
-            line.put("mine", isMine);
+            line.put("mine", own != null);
             line.put("checkTimes", times);
             line.put("answer", answer.name());
             Options.print("check", line);
@@ -95,7 +97,7 @@ final class TxProduce {
             .updateTopicRouteInfoFromNameServer(options.get("topic"));
         producer.getDefaultMQProducerImpl().getMqClientFactory().sendHeartbeatToAllBrokerWithLock();
         for (int i = 0; i < count; i++) {
-            send(producer, options, options.get("key", "k") + (count == 1 ? "" : "-" + i));
+            send(producer, options, i, options.get("key", "k") + (count == 1 ? "" : "-" + i));
         }
         Options.print("ready", Map.of());
         Options.waitForEndOfStdin();
@@ -103,13 +105,13 @@ final class TxProduce {
         System.exit(0);
     }
 
-    private static void send(TransactionMQProducer producer, Options options, String key) {
+    private static void send(TransactionMQProducer producer, Options options, int i, String key) {
         byte[] body = options.get("body", "hello").getBytes(StandardCharsets.UTF_8);
         Map<String, Object> line = new LinkedHashMap<>();
         line.put("key", key);
         try {
             Message message = new Message(options.get("topic"), options.get("tag", "t"), key, body);
-            TransactionSendResult result = producer.sendMessageInTransaction(message, null);
+            TransactionSendResult result = producer.sendMessageInTransaction(message, i);
             line.put("status", result.getSendStatus().name());
             line.put("msgId", result.getMsgId());
             line.put("transactionId", result.getTransactionId());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "alipay_model.h"
+#include "provider_model.h"
+#include "checker.h"
 #include "clients.h"
 #include "node.h"
 #include <stdio.h>
@@ -23,7 +24,38 @@ struct flight {
 static struct flight flights[FLIGHTS_MAX];
 static unsigned free_flights[FLIGHTS_MAX], n_free_flights;
 
-static const char CODE_TEXT[] = "https://qr.alipay.com/simulated";
+static const int64_t ALIPAY_TELLS_MS[] = {0, 240000, 600000, 600000, 3600000, 7200000, 21600000, 54000000};
+static const int64_t WECHATPAY_TELLS_MS[] = {0,        15000,    15000,    30000,   180000,  600000,
+                                             1200000,  1800000,  1800000,  1800000, 3600000, 10800000,
+                                             10800000, 10800000, 21600000, 21600000};
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+static const struct {
+    const char *name, *code, *not_found, *paid;
+    bool code_is_trade; // asking for a code makes the trade
+    bool has_cancel;
+    bool says_how_much;      // went back of a trade
+    bool refunds_linger;     // and need not end well
+    const int64_t *tells_ms; // a notification's distances
+    unsigned n_tells;
+} TRAITS[N_CHANNELS] = {
+    [CHANNEL_ALIPAY] = {.name = "alipay",
+                        .code = "https://qr.alipay.com/simulated",
+                        .not_found = "TRADE_NOT_EXIST",
+                        .paid = "TRADE_SUCCESS",
+                        .has_cancel = true,
+                        .says_how_much = true,
+                        .tells_ms = ALIPAY_TELLS_MS,
+                        .n_tells = COUNT(ALIPAY_TELLS_MS)},
+    [CHANNEL_WECHATPAY] = {.name = "wechatpay",
+                           .code = "weixin://wxpay/bizpayurl?pr=simulated",
+                           .not_found = "ORDER_NOT_EXIST",
+                           .paid = "SUCCESS",
+                           .code_is_trade = true,
+                           .refunds_linger = true,
+                           .tells_ms = WECHATPAY_TELLS_MS,
+                           .n_tells = COUNT(WECHATPAY_TELLS_MS)},
+};
 
 struct trade *trade_find(struct ledger *l, uint64_t payment_key)
 {
@@ -39,6 +71,7 @@ static struct trade *trade_make(struct ledger *l, const struct call *c)
     t = &l->trades[l->n_trades++];
     *t = (struct trade){.payment_key = c->payment_key,
                         .order_key = c->order_key,
+                        .channel = c->channel,
                         .amount_fen = c->amount_fen,
                         .expires_ms = c->expires_ms};
     return t;
@@ -70,6 +103,11 @@ bool trade_can_be_paid(const struct ledger *l, const struct trade *t)
     return t->code_ms > 0 && !t->killed && open && !is_past_its_time(l, t);
 }
 
+bool trade_is_closable(const struct trade *t)
+{
+    return t->state == TRADE_WAITING && !t->stubborn;
+}
+
 // Every call under way has happenings left.
 bool create_is_under_way(struct ledger *l, uint64_t order_key)
 {
@@ -93,9 +131,7 @@ bool refund_is_under_way(const struct ledger *l)
 
 // --- Notifications
 
-enum notice_kind { TELL_WAITING, TELL_PAID, TELL_CLOSED, TELL_REFUNDED, TELL_STRANGE };
-static const int64_t NOTICE_AFTER_MS[] = {0, 240000, 600000, 600000, 3600000, 7200000, 21600000, 54000000};
-#define NOTICE_TRIES (sizeof NOTICE_AFTER_MS / sizeof NOTICE_AFTER_MS[0])
+enum notice_kind { TELL_WAITING, TELL_PAID, TELL_CLOSED, TELL_REFUNDED, TELL_OF_REFUND, TELL_STRANGE };
 
 // What is sent along with a notification: trade, kind, attempt. A copy that the network made is not sent again.
 #define COPY (UINT64_C(1) << 48)
@@ -115,7 +151,7 @@ static void notice_arrives(struct world *w, struct happening *h)
     struct trade *t = &l->trades[token_trade(h->a)];
     enum notice_kind kind = (enum notice_kind)(h->a >> 8 & 0xff);
     struct notice n = {.answer = {.payment_key = t->payment_key,
-                                  .channel = CHANNEL_ALIPAY,
+                                  .channel = t->channel,
                                   .method = CALL_NONE,
                                   .outcome = OUTCOME_DONE,
                                   .asked_ms = w->now_ms}};
@@ -131,14 +167,17 @@ static void notice_arrives(struct world *w, struct happening *h)
     case TELL_REFUNDED:
         n.answer.fact = FACT_PAID_AND_REFUNDED;
         n.answer.captured_fen = t->captured_fen;
+        n.answer.of_refund = true;
         break;
+    case TELL_OF_REFUND: n.answer.of_refund = true; break;
     case TELL_STRANGE:
         n.answer.payment_key = 0;
         (void)snprintf(n.number, sizeof n.number, "stranger%u", (unsigned)h->a);
         break;
     }
-    world_tell(w, "alipay tells of %s: %s", kind == TELL_STRANGE ? "a stranger" : name_of(w, 'P', t->payment_key),
-               fact_name(n.answer.fact));
+    world_tell(w, "%s tells of %s: %s", TRAITS[t->channel].name,
+               kind == TELL_STRANGE ? "a stranger" : name_of(w, 'P', t->payment_key),
+               n.answer.of_refund ? "a refund" : fact_name(n.answer.fact));
     struct seen_order *o = seen_find(w, t->order_key);
     bool quarter = o && w->now_ms >= o->expires_ms - 1 - w->c.batch_ms && w->now_ms <= o->expires_ms + 1;
     if (kind == TELL_PAID && quarter && o->paid_ms == 0) world_reached(w, SCENE_NOTICE_RACES_DEADLINE);
@@ -184,8 +223,8 @@ static void notice_send(struct world *w, struct happening *h)
 
 static void notice_plan(struct ledger *l, const struct trade *t, enum notice_kind kind, unsigned attempt, bool replay)
 {
-    if (attempt >= NOTICE_TRIES) return;
-    int64_t after_ms = replay ? random_between(&l->w->net, 60000, 1200000) : NOTICE_AFTER_MS[attempt];
+    if (attempt >= TRAITS[t->channel].n_tells) return;
+    int64_t after_ms = replay ? random_between(&l->w->net, 60000, 1200000) : TRAITS[t->channel].tells_ms[attempt];
     world_plan(l->w, l->w->now_ms + after_ms, notice_send, token_of((unsigned)(t - l->trades), kind, attempt), 0,
                replay);
 }
@@ -248,9 +287,13 @@ static void carry_out_create(struct ledger *l, const struct call *c, struct answ
     if (t->create_unknown) world_reached(w, SCENE_CREATE_UNKNOWN);
     t->creates++;
     say(a, OUTCOME_DONE, FACT_CODE, "");
-    a->code = str_of(CODE_TEXT);
+    a->code = str_of(TRAITS[t->channel].code);
     if (t->code_ms) return;
     t->code_ms = w->now_ms;
+    if (TRAITS[t->channel].code_is_trade) {
+        t->state = TRADE_WAITING;
+        t->scanned_ms = w->now_ms;
+    }
     t->mute = world_faults(w, FAULT_NOTIFY, &w->net);
     clients_code_is_out(w, t);
 }
@@ -265,6 +308,13 @@ static bool is_stale(struct ledger *l, int64_t changed_ms)
     return true;
 }
 
+static enum fact fact_of_paid(const struct trade *t)
+{
+    if (TRAITS[t->channel].says_how_much)
+        return t->refunded_fen == t->captured_fen ? FACT_PAID_AND_REFUNDED : FACT_PAID;
+    return t->refunded_fen + t->refunding_fen > 0 ? FACT_PAID_SOME_REFUNDED : FACT_PAID;
+}
+
 static void carry_out_query(struct ledger *l, const struct call *c, struct answer *a)
 {
     struct trade *t = trade_find(l, c->payment_key);
@@ -275,14 +325,14 @@ static void carry_out_query(struct ledger *l, const struct call *c, struct answe
     struct seen_order *o = seen_find(l->w, c->order_key);
     switch (state) {
     case TRADE_NONE:
-        say(a, OUTCOME_DONE, FACT_NOT_FOUND, "TRADE_NOT_EXIST");
+        say(a, OUTCOME_DONE, FACT_NOT_FOUND, TRAITS[c->channel].not_found);
         if (t && o && o->state == ORDER_CLOSING && trade_can_be_paid(l, t))
             world_reached(l->w, SCENE_NO_TRADE_CODE_ALIVE);
         break;
     case TRADE_WAITING: say(a, OUTCOME_DONE, FACT_WAITING, "WAIT_BUYER_PAY"); break;
     case TRADE_PAID:
         a->captured_fen = t->captured_fen;
-        say(a, OUTCOME_DONE, t->refunded_fen == t->captured_fen ? FACT_PAID_AND_REFUNDED : FACT_PAID, "TRADE_SUCCESS");
+        say(a, OUTCOME_DONE, fact_of_paid(t), TRAITS[t->channel].paid);
         break;
     case TRADE_CLOSED: say(a, OUTCOME_DONE, FACT_CLOSED, "TRADE_CLOSED"); break;
     }
@@ -295,7 +345,7 @@ static void carry_out_close(struct ledger *l, const struct call *c, struct answe
     switch (t ? t->state : TRADE_NONE) {
     case TRADE_NONE:
         if (t && l->w->c.close_kills) t->killed = true;
-        say(a, OUTCOME_REFUSED, FACT_NOT_FOUND, "TRADE_NOT_EXIST");
+        say(a, OUTCOME_REFUSED, FACT_NOT_FOUND, TRAITS[c->channel].not_found);
         break;
     case TRADE_WAITING:
         if (t->stubborn) {
@@ -305,7 +355,7 @@ static void carry_out_close(struct ledger *l, const struct call *c, struct answe
         t->state = TRADE_CLOSED;
         t->closed_ms = l->w->now_ms;
         say(a, OUTCOME_DONE, FACT_CLOSED, "");
-        notice_plan(l, t, TELL_CLOSED, 0, false);
+        if (t->channel == CHANNEL_ALIPAY) notice_plan(l, t, TELL_CLOSED, 0, false);
         break;
     case TRADE_PAID:
         world_reached(l->w, SCENE_PAY_MEETS_CLOSE);
@@ -315,27 +365,67 @@ static void carry_out_close(struct ledger *l, const struct call *c, struct answe
     }
 }
 
-static void refund_enter(struct ledger *l, struct trade *t, uint64_t number_key, int64_t amount_fen)
+static void refund_is_decided(struct ledger *l, struct ledger_refund *f, enum fact fact)
 {
-    if (l->n_refunds == REFUNDS_MAX) return;
-    l->refunds[l->n_refunds++] = (struct ledger_refund){.number_key = number_key,
-                                                        .payment_key = t->payment_key,
-                                                        .amount_fen = amount_fen,
-                                                        .at_ms = l->w->now_ms,
-                                                        .asked = 1};
-    t->refunded_fen += amount_fen;
-    if (t->refunded_fen == t->captured_fen) notice_plan(l, t, TELL_REFUNDED, 0, false);
+    struct trade *t = trade_find(l, f->payment_key);
+    bool was_open = f->fact == FACT_REFUND_ACCEPTED || f->fact == FACT_REFUND_ABNORMAL;
+    f->fact = fact;
+    if (fact == FACT_REFUND_DONE) t->refunded_fen += f->amount_fen;
+    if (was_open && (fact == FACT_REFUND_DONE || fact == FACT_REFUND_CLOSED)) t->refunding_fen -= f->amount_fen;
+    if (TRAITS[t->channel].refunds_linger)
+        notice_plan(l, t, TELL_OF_REFUND, 0, false);
+    else if (t->refunded_fen == t->captured_fen)
+        notice_plan(l, t, TELL_REFUNDED, 0, false);
+}
+
+// The bank has spoken. What is stuck is set right by somebody, or ended, within a day.
+static void refund_goes_on(struct world *w, struct happening *h)
+{
+    struct ledger_refund *f = &w->ledger->refunds[h->a];
+    struct stream *s = &w->wallets;
+    bool was_stuck = f->fact == FACT_REFUND_ABNORMAL, is_hard = !w->healing && random_chance(s, w->c.hard_refunds);
+    enum fact fact = FACT_REFUND_DONE;
+    if (is_hard) fact = was_stuck || random_chance(s, 500) ? FACT_REFUND_CLOSED : FACT_REFUND_ABNORMAL;
+    refund_is_decided(w->ledger, f, fact);
+    world_tell(w, "wechatpay's refund of %s is now: %s", name_of(w, 'P', f->payment_key), fact_name(fact));
+    if (fact == FACT_REFUND_ABNORMAL) {
+        world_reached(w, SCENE_REFUND_ABNORMAL);
+        world_plan(w, w->now_ms + random_skewed(s, 60000, 24 * 3600000), refund_goes_on, h->a, 0, 0);
+    }
+    if (fact == FACT_REFUND_CLOSED)
+        world_reached(w, f->number_key == f->payment_key ? SCENE_REFUND_CLOSED : SCENE_LATER_REFUND_CLOSED);
+}
+
+static struct ledger_refund *refund_enter(struct ledger *l, struct trade *t, uint64_t number_key, int64_t amount_fen)
+{
+    if (l->n_refunds == REFUNDS_MAX) return NULL;
+    unsigned i = l->n_refunds++;
+    l->refunds[i] = (struct ledger_refund){.number_key = number_key,
+                                           .payment_key = t->payment_key,
+                                           .amount_fen = amount_fen,
+                                           .at_ms = l->w->now_ms,
+                                           .asked = 1};
+    if (!TRAITS[t->channel].refunds_linger) {
+        refund_is_decided(l, &l->refunds[i], FACT_REFUND_DONE);
+        return &l->refunds[i];
+    }
+    l->refunds[i].fact = FACT_REFUND_ACCEPTED;
+    t->refunding_fen += amount_fen;
+    world_plan(l->w, l->w->now_ms + random_skewed(&l->w->wallets, 500, 7200000), refund_goes_on, i, 0, 0);
+    return &l->refunds[i];
 }
 
 static void carry_out_cancel(struct ledger *l, const struct call *c, struct answer *a)
 {
     struct trade *t = trade_find(l, c->payment_key);
+    if (!TRAITS[c->channel].has_cancel)
+        world_violated(l->w, "asks_what_there_is", "%s was to be cancelled", name_of(l->w, 'P', c->payment_key));
     if (t) trade_age(l, t);
     if (t && t->state == TRADE_PAID) {
         if (t->refunded_fen < t->captured_fen) {
             world_reached(l->w, SCENE_PROVIDER_REFUND);
             t->by_cancel = true;
-            refund_enter(l, t, 0, t->captured_fen - t->refunded_fen);
+            (void)refund_enter(l, t, 0, t->captured_fen - t->refunded_fen);
         }
         a->captured_fen = t->captured_fen;
         say(a, OUTCOME_DONE, FACT_PAID_AND_REFUNDED, "refund");
@@ -361,11 +451,12 @@ static void carry_out_refund(struct ledger *l, const struct call *c, struct answ
         if (f->amount_fen != c->amount_fen)
             world_violated(w, "refund_number_means_one_thing", "a refund of %s was repeated with another amount",
                            name_of(w, 'P', c->payment_key));
-        say(a, OUTCOME_DONE, FACT_REFUND_ACCEPTED, "fund_change=N");
+        say(a, OUTCOME_DONE, TRAITS[t->channel].refunds_linger ? f->fact : FACT_REFUND_ACCEPTED, "fund_change=N");
         return;
     }
-    if (!t || t->state != TRADE_PAID || t->refunded_fen + c->amount_fen > t->captured_fen) {
-        bool returned = t && t->by_cancel; // the cancel and a refund of the same money may cross each other
+    if (!t || t->state != TRADE_PAID || t->refunded_fen + t->refunding_fen + c->amount_fen > t->captured_fen) {
+        // The cancel and a refund of the same money may cross each other; what was given by hand nobody knows.
+        bool returned = t && (t->by_cancel || t->by_hand_fen > 0);
         if (!returned)
             world_violated(w, "refund_makes_sense",
                            "a refund of %lld of %s, which has captured %lld and given back %lld",
@@ -378,16 +469,16 @@ static void carry_out_refund(struct ledger *l, const struct call *c, struct answ
         say(a, OUTCOME_REFUSED, FACT_NONE, "SELLER_BALANCE_NOT_ENOUGH");
         return;
     }
-    refund_enter(l, t, c->number_key, c->amount_fen);
+    f = refund_enter(l, t, c->number_key, c->amount_fen);
     bool only_accepted = random_chance(&w->net, 200);
-    say(a, OUTCOME_DONE, only_accepted ? FACT_REFUND_ACCEPTED : FACT_REFUND_DONE, "");
+    say(a, OUTCOME_DONE, only_accepted || !f ? FACT_REFUND_ACCEPTED : f->fact, "");
 }
 
 static void carry_out_refund_query(struct ledger *l, const struct call *c, struct answer *a)
 {
     struct ledger_refund *f = refund_find(l, c->number_key, c->payment_key);
     bool known = f && !is_stale(l, f->at_ms);
-    say(a, OUTCOME_DONE, known ? FACT_REFUND_DONE : FACT_REFUND_ABSENT, "");
+    say(a, OUTCOME_DONE, known ? f->fact : FACT_REFUND_ABSENT, "");
 }
 
 static void carry_out(struct ledger *l, struct flight *f)
@@ -404,8 +495,9 @@ static void carry_out(struct ledger *l, struct flight *f)
     }
     f->carried_out = true;
     a->provider_ms = l->w->now_ms / 1000 * 1000; // its Date header
-    world_tell(l->w, "alipay carries out %s of %s: %s %s %s", call_method_name(f->call.method),
-               name_of(l->w, 'P', f->call.payment_key), outcome_name(a->outcome), fact_name(a->fact), a->detail);
+    world_tell(l->w, "%s carries out %s of %s: %s %s %s", TRAITS[f->call.channel].name,
+               call_method_name(f->call.method), name_of(l->w, 'P', f->call.payment_key), outcome_name(a->outcome),
+               fact_name(a->fact), a->detail);
 }
 
 // --- The way there and back
@@ -466,9 +558,9 @@ static void call_is_answered(struct world *w, struct happening *h)
     flight_part_ends(l, f);
 }
 
-static enum fate draw_fate(struct world *w)
+static enum fate draw_fate(struct world *w, enum channel_id channel)
 {
-    if (w->ledger->unreachable) return FATE_LOST;
+    if (w->ledger->unreachable >> channel & 1) return FATE_LOST;
     if (!world_faults(w, FAULT_CALLS, &w->net)) return FATE_WELL;
     static const enum fate bad[] = {FATE_LOST,         FATE_LOST,        FATE_ANSWER_LOST, FATE_ANSWER_LOST,
                                     FATE_ERROR_BEFORE, FATE_ERROR_AFTER, FATE_GARBAGE,     FATE_WELL};
@@ -495,10 +587,11 @@ static int64_t draw_delay_ms(struct world *w)
 
 static bool model_submit(struct channel *c, const struct call *call, struct str subject, int64_t node_ms)
 {
-    struct ledger *l = (struct ledger *)c;
+    struct ledger *l = ((struct provider *)c)->ledger;
     struct world *w = l->w;
     (void)subject;
     if (!node_is_up(w->node)) return false; // a turn that died lets nothing out
+    if (call->method == CALL_CREATE) checker_sees_create(w, call->order_key, call->payment_key);
     if (n_free_flights == 0) return false;
     if (world_faults(w, FAULT_CALLS, &w->net) && random_chance(&w->net, 100)) return false; // no room in the channel
     unsigned i = free_flights[--n_free_flights];
@@ -507,7 +600,7 @@ static bool model_submit(struct channel *c, const struct call *call, struct str 
                          .epoch = node_epoch(w->node),
                          .asked_ms = w->now_ms,
                          .node_asked_ms = node_ms,
-                         .fate = draw_fate(w),
+                         .fate = draw_fate(w, call->channel),
                          .left = 2};
     f->answer = (struct answer){.payment_key = call->payment_key,
                                 .refund_key = call->refund_key,
@@ -543,17 +636,14 @@ static void model_free(struct channel *c)
     (void)c;
 }
 
-static const struct channel_ops OPS = {
-    .id = CHANNEL_ALIPAY,
-    .submit = model_submit,
-    .judge = model_judge,
-    .ok_status = 200,
-    .refuse_status = 500,
-    .fail_status = 500,
-    .reply_type = "text/plain",
-    .ok_body = "success",
-    .fail_body = "fail",
-    .free = model_free,
+#define OPS_OF(channel)                                                                                                \
+    {                                                                                                                  \
+        .id = (channel), .submit = model_submit, .judge = model_judge, .ok_status = 200, .refuse_status = 500,         \
+        .fail_status = 500, .reply_type = "text/plain", .ok_body = "success", .fail_body = "fail", .free = model_free  \
+    }
+static const struct channel_ops OPS[N_CHANNELS] = {
+    [CHANNEL_ALIPAY] = OPS_OF(CHANNEL_ALIPAY),
+    [CHANNEL_WECHATPAY] = OPS_OF(CHANNEL_WECHATPAY),
 };
 
 // --- The buyer's side
@@ -561,13 +651,39 @@ static const struct channel_ops OPS = {
 bool model_scan(struct ledger *l, struct trade *t)
 {
     trade_age(l, t);
-    if (t->state == TRADE_WAITING) return true;
+    if (t->state == TRADE_WAITING) return trade_can_be_paid(l, t);
     if (!trade_can_be_paid(l, t)) return false;
     t->state = TRADE_WAITING;
     t->scanned_ms = l->w->now_ms;
     t->stubborn = world_faults(l->w, FAULT_CALLS, &l->w->net);
-    if (!l->w->cast && random_chance(&l->w->net, 300)) notice_plan(l, t, TELL_WAITING, NOTICE_TRIES - 1, true);
+    if (!l->w->cast && random_chance(&l->w->net, 300))
+        notice_plan(l, t, TELL_WAITING, TRAITS[t->channel].n_tells - 1, true);
     return true;
+}
+
+// The shop's clerk gives some of it back in WeChat Pay's own console, at once and without a word. Nothing here has
+// heard of the money yet, and no notification will come.
+static void clerk_gives_back(struct ledger *l, struct trade *t)
+{
+    struct world *w = l->w;
+    if (t->channel != CHANNEL_WECHATPAY || !w->c.wallets_on || w->cast || !random_chance(&w->wallets, w->c.by_hand))
+        return;
+    t->by_hand_fen = random_between(&w->wallets, 1, t->captured_fen);
+    t->refunded_fen += t->by_hand_fen;
+    t->mute = true;
+    world_reached(w, SCENE_SOME_WENT_BACK);
+    world_tell(w, "a clerk gives %lld of %s back", (long long)t->by_hand_fen, name_of(w, 'P', t->payment_key));
+}
+
+// Long after the order was decided, with nothing broken, and a close would have ended it all that time.
+static bool is_closable_late(const struct world *w, const struct trade *t)
+{
+    const struct seen_order *o = seen_find((struct world *)w, t->order_key);
+    if (!o || w->c.faults != 0 || !trade_is_closable(t)) return false;
+    int64_t decided_ms = o->closing_ms ? o->closing_ms : o->paid_ms;
+    if (o->paid_ms && o->paid_ms < decided_ms) decided_ms = o->paid_ms;
+    int64_t slack_ms = w->c.rules.cancel_wait_ms + 2 * w->c.rules.call_deadline_ms + 4 * w->c.batch_ms;
+    return decided_ms > 0 && t->scanned_ms < decided_ms && t->code_told && w->now_ms > decided_ms + slack_ms;
 }
 
 bool model_pay(struct ledger *l, struct trade *t)
@@ -575,6 +691,7 @@ bool model_pay(struct ledger *l, struct trade *t)
     struct world *w = l->w;
     if (t->state == TRADE_PAID) return true;
     if (!model_scan(l, t)) return false;
+    t->closable_late = is_closable_late(w, t);
     t->state = TRADE_PAID;
     t->paid_ms = w->now_ms;
     t->captured_fen = t->amount_fen;
@@ -582,6 +699,7 @@ bool model_pay(struct ledger *l, struct trade *t)
         t->captured_fen = random_between(&w->net, 1, t->amount_fen - 1);
         world_reached(w, SCENE_AMOUNT_DIFFERS);
     }
+    clerk_gives_back(l, t);
     notice_plan(l, t, TELL_PAID, 0, false);
     if (world_faults(w, FAULT_AMOUNT, &w->net)) {
         world_reached(w, SCENE_UNKNOWN_NUMBER);
@@ -598,10 +716,11 @@ void model_repeat(struct ledger *l, const struct trade *t, int64_t after_ms)
 
 void ledger_begin(struct ledger *l, struct world *w)
 {
-    l->channel.ops = &OPS;
+    for (unsigned i = CHANNEL_ALIPAY; i < N_CHANNELS; i++)
+        l->provider[i] = (struct provider){{&OPS[i]}, l};
     l->w = w;
     l->n_trades = l->n_refunds = l->in_flight = 0;
-    l->unreachable = false;
+    l->unreachable = 0;
     n_free_flights = 0;
     for (unsigned i = FLIGHTS_MAX; i-- > 0;) {
         flights[i].left = 0;
