@@ -5,7 +5,6 @@
 #include "channel/alipay_wire.h"
 #include <stdlib.h>
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define require(condition)                                                                                             \
@@ -16,12 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct crypto_key *signer;
 static struct alipay_app app = {.gateway = "", .app_id = "1", .seller_id = "", .notify_url = ""};
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+// By whatever runs this, libFuzzer or replay.c.
+static void prepare(void)
 {
     struct buf pkcs8 = {0}, pkcs1 = {0}, spki = {0};
     char why[160];
-    (void)argc;
-    (void)argv;
+    if (signer) return;
     require(crypto_rsa_generate(&pkcs8, &pkcs1, &spki));
     signer = crypto_private_key_parse(buf_view(&pkcs8), why);
     app.alipay_key = crypto_public_key_parse(buf_view(&spki), why);
@@ -29,7 +28,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     buf_free(&pkcs8);
     buf_free(&pkcs1);
     buf_free(&spki);
-    return 0;
 }
 
 static void check(enum notice_verdict v, const struct notice *n)
@@ -68,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct notice n;
     if (size == 0) return 0;
+    prepare();
     bool behind = data[0] & 1;
     struct str in = {(const char *)data + 1, size - 1};
     if (!behind) {
