@@ -44,10 +44,12 @@ static void check(enum notice_verdict v, const struct notice *n)
 {
     require(memchr(n->why, 0, sizeof n->why) && memchr(n->number, 0, sizeof n->number));
     require((n->why[0] == 0) == (v == NOTICE_GOOD));
-    require((n->answer.outcome == OUTCOME_DONE) == (v == NOTICE_GOOD));
-    require(v == NOTICE_GOOD || n->answer.fact == FACT_NONE);
+    // One that is genuine, of a number that is none of ours, shows its money as far as that could be read.
+    bool is_genuine = v == NOTICE_GOOD || v == NOTICE_STRANGE;
+    require((n->answer.outcome == OUTCOME_DONE) == is_genuine);
+    require(is_genuine || n->answer.fact == FACT_NONE);
     require(n->answer.fact == FACT_NONE || n->answer.fact == FACT_PAID);
-    require((n->answer.fact == FACT_PAID) == (n->answer.captured_fen > 0));
+    require(v == NOTICE_STRANGE || (n->answer.fact == FACT_PAID) == (n->answer.captured_fen > 0));
     require(n->answer.captured_fen <= AMOUNT_MAX_FEN);
 }
 

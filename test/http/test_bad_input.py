@@ -479,7 +479,7 @@ class Notifications(Case):
         self.assert_lived_well(order["id"])
 
     def test_the_notification_of_another_shop_changes_nothing(self):
-        other = Till(public_url=self.recorder.url).start()
+        other = Till(public_url=self.recorder.url, stranger=True).start()
         self.addCleanup(other.clean)
         theirs = other.place(other.sku(), 2)
         other.scan_and_pay(theirs)

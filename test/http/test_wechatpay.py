@@ -5,8 +5,6 @@ The gateway keeps to WeChat Pay's documents and shares no code with Till: it che
 the openssl program, and seals notifications with the system's libcrypto.
 """
 import base64
-import ctypes
-import ctypes.util
 import json
 import os
 import re
@@ -19,6 +17,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from harness import Case, Process, call, free_ports, instant, wait_for
+from wechat import seal
 
 MCHID, APPID, SERIAL, KEY_ID = "1900000001", "wx0123456789abcdef", "5157F09EFDC096DE15EBE81A47057A7232F1B8E1", "PUB_KEY_ID_0119"
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
@@ -26,22 +25,6 @@ APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
 
 def openssl(*args, data=b""):
     return subprocess.run(["openssl", *args], input=data, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-
-
-def seal(plain, nonce, associated):
-    """AES-256-GCM with the APIv3 key: the ciphertext with its tag behind it, in base64."""
-    lib = ctypes.CDLL(ctypes.util.find_library("crypto"))
-    for function in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
-        getattr(lib, function).restype = ctypes.c_void_p
-    c, n = ctypes.c_void_p(lib.EVP_CIPHER_CTX_new()), ctypes.c_int(0)
-    out, tag = ctypes.create_string_buffer(len(plain) + 16), ctypes.create_string_buffer(16)
-    lib.EVP_EncryptInit_ex(c, ctypes.c_void_p(lib.EVP_aes_256_gcm()), None, APIV3_KEY.encode(), nonce.encode())
-    lib.EVP_EncryptUpdate(c, None, ctypes.byref(n), associated.encode(), len(associated))
-    lib.EVP_EncryptUpdate(c, out, ctypes.byref(n), plain, len(plain))
-    lib.EVP_EncryptFinal_ex(c, None, ctypes.byref(n))
-    lib.EVP_CIPHER_CTX_ctrl(c, 0x10, 16, tag)  # EVP_CTRL_GCM_GET_TAG
-    lib.EVP_CIPHER_CTX_free(c)
-    return base64.b64encode(out.raw[:len(plain)] + tag.raw).decode()
 
 
 class Gateway:
@@ -173,7 +156,7 @@ class Gateway:
         body = json.dumps({"id": "EV-1", "create_time": "2026-11-23T09:49:59+08:00", "event_type": "TRANSACTION.SUCCESS",
                            "resource_type": "encrypt-resource", "summary": "支付成功",
                            "resource": {"original_type": "transaction", "algorithm": "AEAD_AES_256_GCM", "nonce": nonce,
-                                        "associated_data": associated, "ciphertext": seal(plain, nonce, associated)}},
+                                        "associated_data": associated, "ciphertext": seal(APIV3_KEY.encode(), plain, nonce, associated)}},
                           ensure_ascii=False).encode()
         return body, dict(self.signed(body), **{"Content-Type": "application/json"})
 
