@@ -240,6 +240,14 @@ class Sandbox:
         self.close()
 
 
+def open_for_module(of, **what):
+    """For setUpModule(): each as an attribute of the class, until the module's tests are over. Starting one costs more than a test."""
+    for name, start in what.items():
+        it = start()
+        setattr(of, name, it)
+        unittest.addModuleCleanup(it.close)
+
+
 def respelt(signature):
     """Another one, of the same length."""
     return signature[:9] + ("B" if signature[9] == "A" else "A") + signature[10:]

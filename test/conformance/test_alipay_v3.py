@@ -15,20 +15,17 @@ numbers = itertools.count(1)
 
 def setUpModule():
     sdk.need(sdk.node_path, sdk.class_path)
-    V3.box, V3.stranger = sdk.Sandbox(), sdk.Sandbox()
-    unittest.addModuleCleanup(V3.box.close)
-    unittest.addModuleCleanup(V3.stranger.close)
+    sdk.open_for_module(V3, box=sdk.Sandbox, stranger=sdk.Sandbox, node=lambda: sdk.Node("alipay.js"), java=lambda: sdk.Java("AlipayV3"))
 
 
 class V3:
     """The cases; each SDK is a class below. ask() gives the answer's members, refused() what was thrown."""
-    box = stranger = program = None  # one sandbox for all, and one that has other keys
+    box = stranger = node = java = None  # one sandbox for all, one that has other keys, and the SDKs
+    program = None  # one of those
 
     @classmethod
     def setUpClass(cls):
-        cls.program = cls.open()
-        cls.addClassCleanup(cls.program.close)
-        cls.init(cls.program)
+        cls.init()
 
     def setUp(self):
         self.number = f"V{os.getpid()}_{next(numbers)}"
@@ -40,9 +37,9 @@ class V3:
     def query(self):
         return self.ask("query", {"out_trade_no": self.number})
 
-    def refused(self, what, body, status, code, program=None):
+    def refused(self, what, body, status, code):
         with self.assertRaises(sdk.SdkError) as e:
-            self.ask(what, body, program)
+            self.ask(what, body)
         self.assert_failure(e.exception.fields, status, code)
 
     def test_a_trades_life(self):
@@ -83,20 +80,20 @@ class V3:
         wait_for(lambda: shop.of(self.number), 20, "the notification")
 
     def test_the_senders_faults(self):
-        with self.open() as program:
-            self.init(program, app=self.stranger)
-            self.refused("query", {"out_trade_no": "x"}, 401, "invalid-signature", program)
-            self.init(program, alipay=self.stranger)
-            with self.assertRaises(sdk.SdkError) as e:
-                self.ask("precreate", {"out_trade_no": self.number, "total_amount": "1", "subject": "x"}, program)
-            self.assertRegex(str(e.exception), NOT_BELIEVED)
+        self.addCleanup(self.init)
+        self.init(app=self.stranger)
+        self.refused("query", {"out_trade_no": "x"}, 401, "invalid-signature")
+        self.init(alipay=self.stranger)
+        with self.assertRaises(sdk.SdkError) as e:
+            self.precreate()
+        self.assertRegex(str(e.exception), NOT_BELIEVED)
 
     def test_what_was_altered_on_the_way_is_refused(self):
         self.box.wallet("pay", code=self.precreate())
         way = sdk.Between(self.box.url)
         self.addCleanup(way.close)
-        self.addCleanup(self.init, self.program)
-        self.init(self.program, url=way.url)
+        self.addCleanup(self.init)
+        self.init(url=way.url)
         self.assertEqual(self.query()["total_amount"], "88.80", "passed on as it is, it is good")
         for what, spoil in (("body", lambda headers, body: (headers, body.replace(b'"88.80"', b'"00.01"'))),
                             ("nonce", lambda headers, body: ({**headers, "alipay-nonce": "x"}, body)),
@@ -137,21 +134,22 @@ class V3:
 
 
 class NodeV3(V3, unittest.TestCase):
-    @staticmethod
-    def open():
-        return sdk.Node("alipay.js")
+    @classmethod
+    def setUpClass(cls):
+        cls.program = cls.node
+        super().setUpClass()
 
     @classmethod
     def keys(cls, alipay):
         return {"alipayPublicKey": (alipay or cls.box).text("alipay_public_key.pem")}
 
     @classmethod
-    def init(cls, program, app=None, alipay=None, url=None):
-        program.call("init", endpoint=url or cls.box.url, appId=cls.box.identity["app_id"], keyType="PKCS8",
-                     privateKey=(app or cls.box).text("app_private_key.pem"), **cls.keys(alipay))
+    def init(cls, app=None, alipay=None, url=None):
+        cls.program.call("init", endpoint=url or cls.box.url, appId=cls.box.identity["app_id"], keyType="PKCS8",
+                         privateKey=(app or cls.box).text("app_private_key.pem"), **cls.keys(alipay))
 
-    def ask(self, what, body, program=None):
-        answer = (program or self.program).call("curl", http="POST", path="/v3/alipay/trade/" + what, body=body)
+    def ask(self, what, body):
+        answer = self.program.call("curl", http="POST", path="/v3/alipay/trade/" + what, body=body)
         self.assertEqual(answer["responseHttpStatus"], 200)
         self.assertTrue(answer["traceId"])
         return answer["data"]
@@ -185,21 +183,22 @@ class NodeV3WithCertificates(NodeV3):
 
 
 class JavaV3(V3, unittest.TestCase):
-    @staticmethod
-    def open():
-        return sdk.Java("AlipayV3")
+    @classmethod
+    def setUpClass(cls):
+        cls.program = cls.java
+        super().setUpClass()
 
     @classmethod
     def keys(cls, alipay):
         return {"alipayPublicKey": (alipay or cls.box).bare("alipay_public_key.pem")}
 
     @classmethod
-    def init(cls, program, app=None, alipay=None, url=None):
-        program.call("init", serverUrl=url or cls.box.url, appId=cls.box.identity["app_id"],
-                     privateKey=(app or cls.box).bare("app_private_key.pem"), **cls.keys(alipay))
+    def init(cls, app=None, alipay=None, url=None):
+        cls.program.call("init", serverUrl=url or cls.box.url, appId=cls.box.identity["app_id"],
+                         privateKey=(app or cls.box).bare("app_private_key.pem"), **cls.keys(alipay))
 
-    def ask(self, what, body, program=None):
-        return (program or self.program).call(what, body=body)
+    def ask(self, what, body):
+        return self.program.call(what, body=body)
 
     def assert_failure(self, fields, status, code):
         self.assertEqual((fields["status"], json.loads(fields["body"])["code"]), (status, code), fields)

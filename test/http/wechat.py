@@ -2,6 +2,7 @@
 """A merchant of WeChat Pay who knows only what is published: signs his requests, checks every answer's signature, is
 notified, and opens what is encrypted for him. Signing is left to the openssl command, AES-GCM to libcrypto."""
 import base64
+import collections
 import ctypes
 import ctypes.util
 import http.server
@@ -175,7 +176,7 @@ class Shop:
     handler for each path, which returns status, headers and body."""
 
     def __init__(self):
-        self.notices, self.reply, self.pages = [], 200, {}
+        self.notices, self.notices_at, self.reply, self.pages = [], collections.defaultdict(list), 200, {}
         shop = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -192,7 +193,9 @@ class Shop:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                shop.notices.append((dict(self.headers.items()), body))
+                notice = (dict(self.headers.items()), body)
+                shop.notices.append(notice)
+                shop.notices_at[self.path].append(notice)
                 self.answer(shop.reply)
 
             def do_GET(self):
