@@ -32,13 +32,13 @@ static void prepare(void)
 
 static void check(enum notice_verdict v, const struct notice *n)
 {
-    bool money = n->answer.fact == FACT_PAID || n->answer.fact == FACT_PAID_AND_REFUNDED;
+    bool money = n->answer.fact == FACT_PAID || n->answer.fact == FACT_PAID_AND_REFUNDED ||
+                 n->answer.fact == FACT_PAID_SOME_REFUNDED;
     require(memchr(n->why, 0, sizeof n->why) && memchr(n->number, 0, sizeof n->number));
     require((n->why[0] == 0) == (v == NOTICE_GOOD));
-    // One that is genuine, of a number that is none of ours, shows its money as far as that could be read.
-    bool is_genuine = v == NOTICE_GOOD || v == NOTICE_STRANGE;
-    require((n->answer.outcome == OUTCOME_DONE) == is_genuine);
-    require(is_genuine || n->answer.fact == FACT_NONE);
+    require((n->answer.outcome == OUTCOME_DONE) == (v == NOTICE_GOOD));
+    require(v == NOTICE_GOOD || n->answer.fact == FACT_NONE);
+    // The case of a strange one shows its money as far as that could be read.
     require(v == NOTICE_STRANGE || money == (n->answer.captured_fen > 0));
     require(n->answer.captured_fen <= AMOUNT_MAX_FEN);
 }
