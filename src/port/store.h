@@ -254,6 +254,9 @@ struct store_totals {
     int64_t oldest_ms; // when the oldest order that is not in the archive was placed; 0: there is none
     int64_t cases_open;
     int64_t deadlines_overdue; // window over for more than a minute and still not closing or beyond
+    int64_t refunds_pending,
+        refunds_abnormal;     // on their way; those of them that somebody has to act on at the provider
+    int64_t oldest_refund_ms; // when the oldest that is on its way was made; 0: there is none
 };
 
 struct reader;

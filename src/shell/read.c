@@ -448,6 +448,16 @@ static void metrics_of_edge(struct shell *s, struct buf *b)
     buf_printf(b, "till_process_cpu_seconds_total %lld.%09ld\n", (long long)cpu.tv_sec, cpu.tv_nsec);
 }
 
+static void refunds_metrics(const struct store_totals *t, struct buf *b)
+{
+    metric_one(b, "till_refunds_pending", "gauge", "Refunds on their way.", (unsigned long long)t->refunds_pending);
+    metric_one(b, "till_refunds_abnormal", "gauge", "Refunds stuck at the provider until somebody acts there.",
+               (unsigned long long)t->refunds_abnormal);
+    metric_one(b, "till_refunds_oldest_pending_seconds", "gauge",
+               "When the oldest refund on its way was made (Unix time; 0: there is none).",
+               (unsigned long long)(t->oldest_refund_ms / 1000));
+}
+
 void read_metrics(struct worker *w, struct http_exchange *x)
 {
     struct shell *s = w->shell;
@@ -465,6 +475,7 @@ void read_metrics(struct worker *w, struct http_exchange *x)
                "When the oldest order outside the archive was placed (Unix time; 0: there is none).",
                (unsigned long long)(totals.oldest_ms / 1000));
     metric_one(&w->out, "till_cases_open", "gauge", "Cases nobody has closed.", (unsigned long long)totals.cases_open);
+    refunds_metrics(&totals, &w->out);
     metrics_of_engine(engine_stats(s->engine), &w->out);
     providers_metrics(s, &w->out);
     s->broker->ops->metrics(s->broker, &w->out);

@@ -49,11 +49,15 @@
                      "WHERE c.closed_ms IS NULL AND c.key < ?1 ORDER BY c.key DESC LIMIT ?4")                          \
     X(RD_DUES, "SELECT key, due_ms FROM orders INDEXED BY orders_owing "                                               \
                "WHERE due_ms IS NOT NULL AND key > ? ORDER BY key LIMIT ?")                                            \
-    X(RD_TALLY, "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                          \
-                "(SELECT count(*) FROM orders INDEXED BY orders_owing WHERE due_ms IS NOT NULL "                       \
-                "AND expires_ms < ?1 AND state IN (1, 2)), "                                                           \
-                "(SELECT count(*) FROM cases INDEXED BY cases_open WHERE closed_ms IS NULL), "                         \
-                "ifnull((SELECT created_ms FROM orders ORDER BY key LIMIT 1), 0) FROM tally")
+    X(RD_TALLY,                                                                                                        \
+      "SELECT placed, awaiting_payment, closing, paid, cancelled, "                                                    \
+      "(SELECT count(*) FROM orders INDEXED BY orders_owing WHERE due_ms IS NOT NULL "                                 \
+      "AND expires_ms < ?1 AND state IN (1, 2)), "                                                                     \
+      "(SELECT count(*) FROM cases INDEXED BY cases_open WHERE closed_ms IS NULL), "                                   \
+      "ifnull((SELECT created_ms FROM orders ORDER BY key LIMIT 1), 0), "                                              \
+      "(SELECT count(*) FROM refunds INDEXED BY refunds_pending WHERE state = 1), "                                    \
+      "(SELECT count(*) FROM refunds INDEXED BY refunds_pending WHERE state = 1 AND is_abnormal = 1), "                \
+      "ifnull((SELECT min(created_ms) FROM refunds INDEXED BY refunds_pending WHERE state = 1), 0) FROM tally")
 
 #define X_ENUM(constant, sql) constant,
 enum read { READS(X_ENUM) N_READS };
@@ -403,6 +407,9 @@ static bool read_totals(struct reader *r, int64_t now_ms, struct store_totals *o
         out->deadlines_overdue = col_i64(&q.c);
         out->cases_open = col_i64(&q.c);
         out->oldest_ms = col_i64(&q.c);
+        out->refunds_pending = col_i64(&q.c);
+        out->refunds_abnormal = col_i64(&q.c);
+        out->oldest_refund_ms = col_i64(&q.c);
     } else {
         q.ok = false;
     }

@@ -280,6 +280,8 @@ static const char *const MIGRATIONS[] = {
     " message_ms INTEGER NOT NULL CHECK (message_ms >= 0)"
     ") STRICT;"
     "INSERT INTO gone VALUES (1, 0, 0);",
+    // 4: the refunds that are on their way are counted, and the oldest is known, without reading those that are over.
+    "CREATE INDEX refunds_pending ON refunds (created_ms, is_abnormal) WHERE state = 1;",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof MIGRATIONS / sizeof MIGRATIONS[0]))

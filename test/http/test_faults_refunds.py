@@ -42,6 +42,12 @@ class RefundCase(FaultCase):
         """The refund numbers that were offered for a trade, each once, oldest first."""
         return list(dict.fromkeys(c.refund_number for c in self.proxy.asked("refund", number)))
 
+    def assert_alarm(self, pending, abnormal, since=0):
+        """What /metrics says, so that somebody is called."""
+        told = self.till.metrics()
+        self.assertEqual((told["till_refunds_pending"], told["till_refunds_abnormal"]), (pending, abnormal))
+        self.assertAlmostEqual(told["till_refunds_oldest_pending_seconds"], since, delta=10)
+
     def shown(self, order):
         return [(r["amount"], r["state"], r["cause"]) for r in self.till.refunds(order["id"])]
 
@@ -70,8 +76,10 @@ class Refunds(RefundCase):
     def test_row_28_a_refund_closed_after_a_week_goes_on_under_another_number(self):
         self.till.faults(refund={"wechatpay": "processing"})
         _, order, number, before = self.bought_twice()
+        made = self.till.now()
         self.settle("7d")
         self.assertEqual(self.shown(order), [(200, "pending", "duplicate")])
+        self.assert_alarm(pending=1, abnormal=0, since=made)
         self.assertEqual(len(self.numbers(number)), 1, "no other number while this one may yet pay out")
         self.till.faults(refund={"wechatpay": "closed"})
         self.settle("2h", times=1)
@@ -80,12 +88,14 @@ class Refunds(RefundCase):
         self.assertEqual(rows[0]["state"], "pending")
         self.assertEqual([r["replaces"] for r in rows[:-1]], [r["id"] for r in rows[1:]], "each one after the one it replaces")
         self.assertEqual(self.back(before), 0)
+        self.assertEqual(self.types(order).count("refund.failed"), len(rows) - 1, "each is told of")
         self.till.no_faults()
         self.settle("2h")
         rows = self.till.refunds(order["id"])
         self.assertEqual((rows[0]["state"], {r["state"] for r in rows[1:]}), ("succeeded", {"failed"}))
         self.assertEqual(len(self.numbers(number)), len(rows), "one number each")
         self.assertEqual(self.back(before), 200)
+        self.assert_alarm(pending=0, abnormal=0)
         self.assert_lived_well(order["id"])
         self.assert_books_balance()
 
@@ -149,6 +159,7 @@ class Stuck(RefundCase):
     def test_row_29_an_abnormal_refund_waits_for_a_person_and_is_not_counted(self):
         self.till.faults(refund={"wechatpay": "abnormal"})
         _, merchant_s, number, before = self.bought("wechatpay")
+        made = self.till.now()
         self.assertEqual(self.refund(merchant_s, amount=150).status, 201)
         _, system_s, second, _ = self.bought_twice()
         self.settle("3d")
@@ -159,6 +170,7 @@ class Stuck(RefundCase):
             self.assertNotIn("refund.succeeded", self.types(order))
         self.problem(self.refund(merchant_s, amount=51), 409, "refund_exceeds_paid")
         self.assertEqual((len(self.numbers(number)), len(self.numbers(second)), self.back(before)), (1, 1, 0), "no other number: it is not over")
+        self.assert_alarm(pending=2, abnormal=2, since=made)
         lines = {l["name"]: (l["verdict"], l["pending"]) for l in json.loads(self.till.audit()[1])["lines"]}
         self.assertEqual(lines["money_settled"], ("pending", 1), "what has to go back has not")
 

@@ -200,6 +200,42 @@ static void totals_count_orders_and_deadlines_missed(void **state)
     }
 }
 
+static void refund_answer(uint64_t order_key, enum fact fact)
+{
+    const struct refund *f = &shop_bundle(&shop, order_key)->refund[0];
+    struct answer a = {.method = CALL_REFUND, .fact = fact, .payment_key = f->payment_key, .refund_key = f->key};
+    assert_int_equal(shop_answer(&shop, order_key, a), APPLY_DONE);
+}
+
+static void totals_count_refunds_on_their_way(void **state)
+{
+    (void)state;
+    uint64_t keys[3];
+    struct store_totals t;
+    shop_sku(&shop, "A", 100, 10);
+    for (int i = 0; i < 3; i++) {
+        keys[i] = shop_place(&shop, CHANNEL_ALIPAY, "A", 1);
+        shop_pay(&shop, keys[i], 100);
+    }
+    assert_true(reader->ops->totals(reader, shop.now_ms, &t));
+    assert_int_equal(t.refunds_pending + t.refunds_abnormal + t.oldest_refund_ms, 0);
+    int64_t first_ms = shop.now_ms + 1; // each event takes a millisecond
+    for (int i = 0; i < 3; i++, shop.now_ms += 1000)
+        assert_int_equal(shop_event(&shop, keys[i], (struct event){.kind = EV_REFUND, .refund = {40}}), APPLY_DONE);
+    refund_answer(keys[1], FACT_REFUND_ABNORMAL);
+    refund_answer(keys[2], FACT_REFUND_ACCEPTED);
+    assert_true(reader->ops->totals(reader, shop.now_ms, &t));
+    assert_int_equal(t.refunds_pending, 3);
+    assert_int_equal(t.refunds_abnormal, 1);
+    assert_int_equal(t.oldest_refund_ms, first_ms);
+    refund_answer(keys[0], FACT_REFUND_DONE);
+    refund_answer(keys[1], FACT_REFUND_DONE);
+    assert_true(reader->ops->totals(reader, shop.now_ms, &t));
+    assert_int_equal(t.refunds_pending, 1);
+    assert_int_equal(t.refunds_abnormal, 0);
+    assert_int_equal(t.oldest_refund_ms, first_ms + 2 * 1001);
+}
+
 int contract_run_reads(const char *adapter)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +247,7 @@ int contract_run_reads(const char *adapter)
         TEST(refunds_are_listed_newest_first),
         TEST(skus_are_listed_newest_first_from_a_cursor),
         TEST(totals_count_orders_and_deadlines_missed),
+        TEST(totals_count_refunds_on_their_way),
     };
     return cmocka_run_group_tests_name(adapter, tests, NULL, NULL);
 }
