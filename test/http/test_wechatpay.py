@@ -58,9 +58,9 @@ class Gateway:
 
     # The protocol
 
-    def signed(self, body):
+    def signed(self, body, age_s=0):
         """The headers of an answer or a notification."""
-        timestamp, nonce = str(int(time.time())), "c5ac7061fccab6bf3e254dcf98995b8c"
+        timestamp, nonce = str(int(time.time()) - age_s), "c5ac7061fccab6bf3e254dcf98995b8c"
         text = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
         key = self.file(f"{self.signers[self.signer]}.pem")
         return {"Wechatpay-Timestamp": timestamp, "Wechatpay-Nonce": nonce, "Wechatpay-Serial": self.signer, "Wechatpay-Signature":
@@ -273,7 +273,8 @@ class WechatPay(GatewayCase):
         self.refused("no headers", notice, {})
         for name in ("Timestamp", "Nonce", "Serial", "Signature"):
             self.refused("no " + name, notice, {k: v for k, v in headers.items() if k != "Wechatpay-" + name})
-        self.refused("an old one", notice, dict(headers, **{"Wechatpay-Timestamp": str(int(time.time()) - 360)}))
+        for age_s in (360, -360):
+            self.refused(f"signed well {age_s} s ago", notice, self.gateway.signed(notice, age_s))
         self.refused("a probe", notice, dict(headers, **{"Wechatpay-Signature": "WECHATPAY/SIGNTEST/" + headers["Wechatpay-Signature"]}))
         self.refused("another key", notice, dict(headers, **{"Wechatpay-Serial": SERIAL}))
         self.refused("another body", notice.replace(b"EV-1", b"EV-2"), headers)
