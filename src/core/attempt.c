@@ -6,7 +6,12 @@
 //        |                    |
 //        +---- not wanted ----+--> [closing] -- a proof --> [closed]
 #include "core/inside.h"
+#include "core/instant.h"
 #include <assert.h>
+
+#define SECOND_MS        INT64_C(1000)
+#define SKEW_MAX_MS      (24 * 3600 * SECOND_MS) // beyond, what the provider says is no clock
+#define PREVIOUS_WAIT_MS (2 * SECOND_MS)         // for the attempt before it to be asked about and closed
 
 bool waiting_means_scanned(enum channel_id channel)
 {
@@ -18,7 +23,7 @@ bool waiting_means_scanned(enum channel_id channel)
 // 2, 4, 8 ... 64 s, a quarter to and fro by the row's own key, so that a provider that comes back is not stormed.
 int64_t backoff_ms(uint64_t key, uint32_t tries)
 {
-    int64_t base_ms = INT64_C(1000) << (tries < 6 ? tries : 6);
+    int64_t base_ms = INT64_C(1000) << earlier(tries, 6);
     uint64_t mix = (key ^ tries) * UINT64_C(0x9e3779b97f4a7c15);
     return base_ms * 3 / 4 + (int64_t)(mix >> 40) % (base_ms / 2);
 }
@@ -33,10 +38,8 @@ void payment_owe(struct run *r, struct payment *p, enum call_method method, int6
 // How long a code made now may live: as long as the window, within what a provider allows.
 static int64_t code_expiry_ms(const struct run *r)
 {
-    int64_t expires_ms = r->o->expires_ms;
-    if (expires_ms > r->now_ms + r->rules->code_max_life_ms) expires_ms = r->now_ms + r->rules->code_max_life_ms;
-    if (expires_ms < r->now_ms + r->rules->code_min_life_ms) expires_ms = r->now_ms + r->rules->code_min_life_ms;
-    return expires_ms;
+    int64_t expires_ms = earlier(r->o->expires_ms, r->now_ms + r->rules->code_max_life_ms);
+    return later(expires_ms, r->now_ms + r->rules->code_min_life_ms);
 }
 
 // Asks now. The row goes on owing the answer: when none comes, it is asked again.
@@ -62,9 +65,8 @@ static uint32_t attempts_made(const struct bundle *b)
     return n;
 }
 
-// Asks for it at once, or, with wait_ms, when the attempts before it have been asked about, or then.
-struct payment *payment_add(struct run *r, enum channel_id channel, enum product product, struct str payer,
-                            int64_t wait_ms)
+// Asks for it at once, or, where it waits, when the attempts before it have been asked about, or soon.
+struct payment *payment_add(struct run *r, enum channel_id channel, enum product product, struct str payer, bool waits)
 {
     assert(r->b->n_payments < BUNDLE_PAYMENTS);
     uint32_t n = attempts_made(r->b);
@@ -83,8 +85,8 @@ struct payment *payment_add(struct run *r, enum channel_id channel, enum product
     r->out->payments_added |= BIT(i);
     r->o->scanned_ms = 0;
     payment_move(r, p, PAYMENT_CREATING);
-    if (wait_ms > 0)
-        payment_owe(r, p, CALL_CREATE, r->now_ms + wait_ms);
+    if (waits)
+        payment_owe(r, p, CALL_CREATE, r->now_ms + PREVIOUS_WAIT_MS);
     else
         payment_ask(r, p, CALL_CREATE);
     return p;
@@ -125,19 +127,13 @@ static int64_t dead_ms(const struct run *r, const struct payment *p)
     return p->expires_ms + r->rules->close_grace_ms;
 }
 
-#define SECOND_MS   INT64_C(1000)
-#define SKEW_MAX_MS (24 * 3600 * SECOND_MS) // beyond, what the provider says is no clock
-
 // When the question was put, on the side where the code lives and dies: by the earlier of our clock and the provider's,
-// for a clock of ours that ran ahead would call a living code dead.
+// for a clock of ours that ran ahead would call a living code dead. Not said (0) is far beyond what may be.
 static int64_t answer_asked_ms(const struct answer *a)
 {
     int64_t theirs_ms = a->provider_ms + SECOND_MS;
-    bool ahead = a->provider_ms > 0 && theirs_ms < a->asked_ms && a->asked_ms - theirs_ms < SKEW_MAX_MS;
-    return ahead ? theirs_ms : a->asked_ms;
+    return a->asked_ms - theirs_ms < SKEW_MAX_MS ? earlier(theirs_ms, a->asked_ms) : a->asked_ms;
 }
-
-#define PREVIOUS_WAIT_MS (2 * SECOND_MS) // for the attempt before it to be asked about and closed
 
 // When a request for a code has surely had its answer. (One that is repeated tells of a late code: on_late_code().)
 static int64_t code_answered_ms(const struct run *r, const struct payment *p)
@@ -158,7 +154,7 @@ static void payment_not_found(struct run *r, struct payment *p, const struct ans
     int64_t again_ms = a->asked_ms + early_ms;
     if (!waiting_means_scanned(p->channel) && a->asked_ms < code_answered_ms(r, p)) again_ms = code_answered_ms(r, p);
     p->tries = 0;
-    payment_owe(r, p, CALL_QUERY, again_ms > r->now_ms ? again_ms : r->now_ms);
+    payment_owe(r, p, CALL_QUERY, later(again_ms, r->now_ms));
 }
 
 // --- Closing
@@ -259,7 +255,7 @@ void on_pay(struct run *r)
     if (!p) {
         if (r->o->channel != CHANNEL_ANY) r->o->channel = e->pay.channel;
         bool waits = close_attempts(r);
-        p = payment_add(r, e->pay.channel, e->pay.product, e->pay.payer, waits ? PREVIOUS_WAIT_MS : 0);
+        p = payment_add(r, e->pay.channel, e->pay.product, e->pay.payer, waits);
         if (e->pay.by_buyer) r->o->scanned_ms = r->now_ms;
     }
     r->out->payment_key = p->key;

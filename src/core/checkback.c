@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkback.h"
+#include "core/instant.h"
 
 //            asked          paid ->    window over, unpaid ->
 // delay      at the end     ROLLBACK   COMMIT (order.cancel is delivered)
@@ -55,8 +56,7 @@ static int64_t adaptive_ms(const struct checkback *c, const struct watch *w, int
     bool scanned = w->scanned_ms != 0;
     int64_t least_ms = scanned ? c->interval_ms / 2 : c->interval_ms + c->interval_ms / 4;
     int64_t since_ms = scanned ? w->scanned_ms : w->code_ms + c->first_ms - c->interval_ms * 3 / 4;
-    int64_t quiet_ms = asked_ms - since_ms;
-    if (quiet_ms < least_ms) return least_ms;
+    int64_t quiet_ms = later(asked_ms - since_ms, least_ms);
     return quiet_ms < longest_ms(c) ? quiet_ms : shared_ms(longest_ms(c), w->expires_ms - asked_ms);
 }
 
@@ -66,18 +66,19 @@ static bool adapts(const struct checkback *c)
     return c->schedule == SCHEDULE_ADAPTIVE && c->max == 0;
 }
 
-static int64_t next_ms(const struct checkback *c, const struct watch *w, int64_t now_ms)
+// When it is due, if that is later than now.
+static int64_t planned_ms(const struct checkback *c, const struct watch *w, int64_t now_ms)
 {
     if (w->asked_ms == 0) return w->code_ms + c->first_ms;
-    if (!w->answered || !adapts(c)) return now_ms + c->interval_ms;
-    int64_t asked_ms = w->asked_ms < now_ms ? w->asked_ms : now_ms;
+    if (!w->answered || !adapts(c)) return now_ms;
+    int64_t asked_ms = earlier(w->asked_ms, now_ms);
     return asked_ms + adaptive_ms(c, w, asked_ms);
 }
 
 int64_t checkback_next(const struct checkback *c, enum policy policy, const struct watch *w, int64_t now_ms)
 {
     if (!POLICY[policy].asks_within_window) return INT64_MAX;
-    int64_t at_ms = next_ms(c, w, now_ms);
-    if (at_ms <= now_ms) at_ms = now_ms + c->interval_ms; // woken or answered late: do not ask in a burst
+    int64_t at_ms = planned_ms(c, w, now_ms);
+    if (at_ms <= now_ms) at_ms = now_ms + c->interval_ms; // also when woken or answered late: do not ask in a burst
     return at_ms < w->expires_ms ? at_ms : INT64_MAX;
 }

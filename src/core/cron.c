@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/cron.h"
+#include "core/instant.h"
 #include <assert.h>
 
 #define FIRST_YEAR  1970
@@ -213,7 +214,7 @@ static const char *read_element(struct element *e)
 
 static bool read_field(enum field_id id, struct str value, struct cron *c, char why[CRON_WHY_SIZE])
 {
-    for (size_t from = 0, n = 0; from <= value.n; from += n + 1) {
+    for (size_t from = 0, n; from <= value.n; from += n + 1) {
         for (n = 0; from + n < value.n && value.p[from + n] != ',';)
             n++;
         struct str text = {value.p + from, n};
@@ -399,13 +400,12 @@ static struct stretch stretch_of(const struct cron_zone *zone, size_t i, bool du
     struct stretch s = {zone->offset_s, 0, (int64_t)END_DAY * DAY_S};
     if (i > 0) {
         s.offset_s = zone->shifts[i - 1].offset_s;
-        int64_t from = seconds_of(zone->shifts[i - 1].from_ms) + s.offset_s;
-        if (from > s.from) s.from = from;
+        s.from = later(s.from, seconds_of(zone->shifts[i - 1].from_ms) + s.offset_s);
     }
     if (i < zone->n_shifts) {
         int64_t next_s = zone->shifts[i].offset_s;
-        int64_t end = seconds_of(zone->shifts[i].from_ms) + (next_s < s.offset_s && !due_twice ? next_s : s.offset_s);
-        if (end < s.end) s.end = end;
+        int64_t last_s = due_twice ? s.offset_s : earlier(s.offset_s, next_s);
+        s.end = earlier(s.end, seconds_of(zone->shifts[i].from_ms) + last_s);
     }
     return s;
 }
@@ -415,8 +415,7 @@ int64_t cron_next_ms(const struct cron *c, int64_t after_ms, const struct cron_z
     int64_t from_s = seconds_of(after_ms) + 1;
     for (size_t i = 0; i <= zone->n_shifts; i++) {
         struct stretch s = stretch_of(zone, i, c->hours == EVERY_HOUR);
-        int64_t from = from_s + s.offset_s > s.from ? from_s + s.offset_s : s.from;
-        int64_t due = local_next(c, from, s.end);
+        int64_t due = local_next(c, later(from_s + s.offset_s, s.from), s.end);
         if (due != NONE) return (due - s.offset_s) * 1000;
     }
     return CRON_NEVER;

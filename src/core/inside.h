@@ -37,8 +37,7 @@ bool waiting_means_scanned(enum channel_id channel); // a trade that waits: a bu
 bool payment_is_wanted(const struct payment *p);     // its code is out, or in the making
 void payment_owe(struct run *r, struct payment *p, enum call_method method, int64_t due_ms);
 void payment_ask(struct run *r, struct payment *p, enum call_method method); // now
-struct payment *payment_add(struct run *r, enum channel_id channel, enum product product, struct str payer,
-                            int64_t wait_ms);
+struct payment *payment_add(struct run *r, enum channel_id channel, enum product product, struct str payer, bool waits);
 void payment_close(struct run *r, struct payment *p, int64_t wait_ms);
 void payment_prove(struct run *r, struct payment *p, enum proof proof);
 void on_closing_answer(struct run *r, struct payment *p, const struct answer *a);

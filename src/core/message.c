@@ -57,7 +57,6 @@ static void message_keep(struct run *r, struct message m)
 {
     assert(r->out->n_messages < STEP_MESSAGES);
     r->out->messages[r->out->n_messages++] = m;
-    r->out->changed = true;
     tell_message(r, m.type, STR("delivered"));
 }
 
@@ -65,7 +64,7 @@ static void message_keep(struct run *r, struct message m)
 
 static void half_touch(struct run *r)
 {
-    r->out->half_changed = r->out->changed = true;
+    r->out->half_changed = true;
 }
 
 static struct send *send_add(struct run *r, enum send_kind kind)
@@ -180,7 +179,7 @@ void messages_moved(struct run *r, enum order_state from)
 
 bool messages_delay_closing(const struct run *r)
 {
-    return r->rules->cancel_wait_ms > 0 && r->o->policy != POLICY_FORWARD;
+    return r->o->policy != POLICY_FORWARD;
 }
 
 void messages_due(struct run *r)
@@ -214,10 +213,7 @@ static void on_half_sent(struct run *r, enum outcome outcome)
     if (outcome != OUTCOME_DONE || h->state != HALF_UNSENT) return;
     half_is_there(r, &r->e->sent.at, 0);
     step_trace(r, TRACE_HALF)->answer = ANSWER_UNKNOWN;
-    if (h->owes & OWES_END)
-        half_say(r);
-    else
-        half_rest(r);
+    half_say(r); // nothing, or what was decided meanwhile
 }
 
 static bool same_copy(const struct half_at *a, const struct half_at *b)

@@ -17,6 +17,7 @@
 // still take money, and everything such money needs (recording it, telling of it, sending it back) is owed by its row.
 // How it is sent back stands in refund.c.
 #include "core/inside.h"
+#include "core/instant.h"
 #include <assert.h>
 
 // to:                  placed               awaiting  closing  paid     cancelled
@@ -147,7 +148,6 @@ static void order_move(struct run *r, enum order_state to)
     enum order_state from = o->state;
     enum stock_move stock = STOCK_STAY;
     o->state = to;
-    r->out->changed = true;
     if (to == ORDER_PLACED) {
         o->created_ms = r->now_ms;
         stock = STOCK_HOLD;
@@ -185,7 +185,6 @@ static void money_record(struct run *r, struct payment *p, const struct answer *
     p->captured_fen = a->captured_fen;
     p->captured_ms = r->now_ms;
     memcpy(p->provider_trade_no, a->provider_trade_no, PROVIDER_NO_SIZE);
-    payment_touch(r, p);
 }
 
 // The order's own money: what makes it paid, or would have.
@@ -193,7 +192,6 @@ static void money_counts(struct run *r, struct payment *p)
 {
     p->counts = true;
     r->o->paid_fen = p->captured_fen;
-    r->out->changed = true;
 }
 
 static void money_fulfils(struct run *r, struct payment *p)
@@ -305,7 +303,6 @@ static void order_arm_check(struct run *r, int64_t code_ms, int64_t asked_ms, bo
                       .answered = answered,
                       .expires_ms = r->o->expires_ms};
     r->o->check_ms = checkback_next(&r->rules->checkback, r->o->policy, &w, r->now_ms);
-    r->out->changed = true;
 }
 
 // Somebody asked, which puts nothing off; but a buyer seen at the cashier for the first time brings it forward.
@@ -313,7 +310,7 @@ static void order_checked_on_demand(struct run *r, const struct payment *p, cons
 {
     int64_t planned_ms = r->o->check_ms;
     if (scanned) order_arm_check(r, p->created_ms, a->asked_ms, true);
-    if (planned_ms < r->o->check_ms) r->o->check_ms = planned_ms;
+    r->o->check_ms = earlier(planned_ms, r->o->check_ms);
 }
 
 // One check-back has its answer, and it was not "paid". An answer that could not be had counts for nothing, and one
@@ -325,7 +322,6 @@ static void order_checked(struct run *r, const struct payment *p, const struct a
     bool scanned = a->fact == FACT_WAITING && waiting_means_scanned(p->channel) && r->o->scanned_ms == 0;
     if (scanned) r->o->scanned_ms = r->now_ms;
     r->o->n_checks += !a->on_demand;
-    r->out->changed = true;
     step_trace(r, TRACE_CHECKBACK)->answer = ANSWER_UNKNOWN;
     if (a->on_demand)
         order_checked_on_demand(r, p, a, scanned);
@@ -469,14 +465,13 @@ static void on_place(struct run *r)
     if (r->o->channel == CHANNEL_ANY)
         order_move(r, ORDER_AWAITING_PAYMENT); // its code is Till's own page: nothing is asked of a provider
     else
-        payment_add(r, r->o->channel, PRODUCT_QR, STR(""), 0);
+        payment_add(r, r->o->channel, PRODUCT_QR, STR(""), false);
     assert(r->next_key < r->e->fresh_key - 1 + KEY_OF_MAIN);
 }
 
 static void check_back(struct run *r)
 {
     r->o->check_ms = TIME_NEVER; // a code that comes arms it
-    r->out->changed = true;
     for (unsigned i = 0; i < r->b->n_payments; i++) {
         if (r->b->payment[i].state != PAYMENT_WAITING) continue;
         (void)step_call(r, &r->b->payment[i], CALL_QUERY);
@@ -502,7 +497,7 @@ static void order_keep_payable(struct run *r)
         return;
     for (unsigned i = 0; i < r->b->n_payments; i++)
         if (payment_is_wanted(&r->b->payment[i])) return;
-    payment_add(r, r->o->channel, PRODUCT_QR, STR(""), 0);
+    payment_add(r, r->o->channel, PRODUCT_QR, STR(""), false);
 }
 
 // When the engine asks the provider by itself. Under the fixed schedule a broker's own asking goes on to the provider,
@@ -635,11 +630,6 @@ static void on_resolve(struct run *r)
     }
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int64_t bundle_due_ms(const struct rules *rules, const struct bundle *b)
 {
     int64_t due_ms = own_check_ms(rules, &b->order);
@@ -664,12 +654,13 @@ static bool is_answered(const struct event *e)
 void core_step(const struct rules *rules, struct bundle *b, const struct event *e, struct step *out)
 {
     out->refusal = REFUSAL_NONE;
-    out->changed = false;
     out->stock = STOCK_STAY;
     out->payments_changed = out->refunds_changed = out->payments_added = out->refunds_added = 0;
     out->refund_key = out->payment_key = 0;
     out->half_changed = false;
     out->n_events = out->n_traces = out->n_calls = out->n_messages = out->n_sends = 0;
+    struct order before;
+    memcpy(&before, &b->order, sizeof before); // with what lies between its fields
     struct run r = {
         .rules = rules, .b = b, .o = &b->order, .e = e, .now_ms = e->now_ms, .next_key = e->fresh_key, .out = out};
     switch (e->kind) {
@@ -700,11 +691,11 @@ void core_step(const struct rules *rules, struct bundle *b, const struct event *
     if (b->order.reply_state == ORDER_STATE_0 && (b->order.state != ORDER_PLACED || is_answered(e))) {
         b->order.reply_state = b->order.state;
         b->order.reply_version = b->order.version + 1;
-        out->changed = true;
     }
-    int64_t due_ms = bundle_due_ms(rules, b);
-    if (out->payments_changed || out->refunds_changed || due_ms != b->order.due_ms) out->changed = true;
-    b->order.due_ms = due_ms;
+    b->order.due_ms = bundle_due_ms(rules, b);
+    // The order's version is the fence of all its rows.
+    out->changed = out->payments_changed || out->refunds_changed || out->half_changed ||
+                   memcmp(&before, &b->order, sizeof before) != 0;
     assert(r.next_key - e->fresh_key <= EVENT_FRESH_KEYS);
     assert(bundle_invariant(b) == NULL);
 }

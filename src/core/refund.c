@@ -8,6 +8,7 @@
 //       +--+ unknown: again; accepted: asked about; absent, often enough: offered again; abnormal: a person must act
 //       \__ closed over there, without money moved ----------> [failed], and what must go back goes on in a new row
 #include "core/inside.h"
+#include "core/instant.h"
 #include <assert.h>
 
 static void refund_touch(struct run *r, const struct refund *f)
@@ -110,9 +111,8 @@ static void refund_refused(struct run *r, struct refund *f, struct payment *p)
 // A refund that is being worked on is asked about at growing distances: half its age, from ten seconds to an hour.
 static int64_t refund_wait_ms(const struct run *r, const struct refund *f)
 {
-    int64_t wait_ms = (r->now_ms - f->created_ms) / 2;
-    if (wait_ms > REFUND_WAIT_MAX_MS) wait_ms = REFUND_WAIT_MAX_MS;
-    return wait_ms > r->rules->refund_query_ms ? wait_ms : r->rules->refund_query_ms;
+    int64_t wait_ms = earlier((r->now_ms - f->created_ms) / 2, REFUND_WAIT_MAX_MS);
+    return later(wait_ms, r->rules->refund_query_ms);
 }
 
 // What is asked about soon anyway, or is being asked, is not asked about once more: notices are repeated.

@@ -24,6 +24,69 @@ void desk_clear(struct desk *d)
     };
 }
 
+// --- Strays: rows behind the last one, such as a step that looked too far would act upon
+
+#define N_STRAYS 4
+
+static struct payment stray_payment(const struct bundle *b, const struct event *e, unsigned kind)
+{
+    static const struct payment KIND[N_STRAYS] = {
+        {.state = PAYMENT_CREATING, .owes = CALL_CREATE, .due_ms = 1},
+        {.state = PAYMENT_WAITING, .due_ms = TIME_NEVER, .expires_ms = 1},
+        {.state = PAYMENT_CLOSING, .owes = CALL_QUERY, .due_ms = T0_MS * 2, .tries = 1},
+        {.state = PAYMENT_CAPTURED, .due_ms = TIME_NEVER, .captured_fen = PRICE_FEN * 9, .counts = true},
+    };
+    struct payment p = KIND[kind];
+    bool answers = e->kind == EV_ANSWER || e->kind == EV_NOTICE;
+    p.key = answers ? e->answer.payment_key : 1;
+    p.channel = e->kind == EV_PAY ? e->pay.channel : CHANNEL_ALIPAY;
+    p.product = e->kind == EV_PAY ? e->pay.product : PRODUCT_QR;
+    p.n = ATTEMPTS_MAX;
+    p.amount_fen = b->order.amount_fen;
+    if (e->kind == EV_PAY) p.expires_ms = TIME_NEVER;
+    if (e->kind == EV_RECEIVED) p.due_ms = e->now_ms + 1, p.tries = 0;
+    return p;
+}
+
+static struct refund stray_refund(const struct bundle *b, const struct event *e)
+{
+    bool answers = e->kind == EV_ANSWER || e->kind == EV_NOTICE;
+    return (struct refund){
+        .key = answers ? e->answer.refund_key : 1,
+        .payment_key = answers ? e->answer.payment_key : b->payment[0].key,
+        .state = REFUND_PENDING,
+        .owes = CALL_REFUND_QUERY,
+        .due_ms = answers ? TIME_NEVER - 1 : 1,
+        .amount_fen = 1,
+    };
+}
+
+static bool same_end(const struct bundle *a, const struct step *of_a, const struct bundle *b, const struct step *of_b)
+{
+    return memcmp(&a->order, &b->order, sizeof a->order) == 0 && a->n_payments == b->n_payments &&
+           a->n_refunds == b->n_refunds && of_a->refusal == of_b->refusal && of_a->changed == of_b->changed &&
+           of_a->payments_changed == of_b->payments_changed && of_a->refunds_changed == of_b->refunds_changed &&
+           of_a->payment_key == of_b->payment_key && of_a->n_events == of_b->n_events &&
+           of_a->n_calls == of_b->n_calls && of_a->n_traces == of_b->n_traces &&
+           (a->n_payments == 0 || a->payment[a->n_payments - 1].n == b->payment[b->n_payments - 1].n);
+}
+
+// A step takes as many rows as there are, whatever lies behind them.
+static void strays_are_not_looked_at(const struct desk *d, const struct bundle *before, const struct event *e)
+{
+    for (unsigned kind = 0; kind < N_STRAYS; kind++) {
+        struct bundle b;
+        struct step out;
+        memcpy(&b, before, sizeof b);
+        for (unsigned i = b.n_payments; i < BUNDLE_PAYMENTS; i++)
+            b.payment[i] = stray_payment(&b, e, kind);
+        for (unsigned i = b.n_refunds; i < BUNDLE_REFUNDS; i++)
+            b.refund[i] = stray_refund(&b, e);
+        core_step(&d->rules, &b, e, &out);
+        if (!same_end(&d->b, &d->out, &b, &out)) fail_msg("a row that is none was looked at");
+    }
+}
+
 void desk_event(struct desk *d, struct event e)
 {
     struct bundle before;
@@ -36,6 +99,7 @@ void desk_event(struct desk *d, struct event e)
     core_step(&d->rules, &d->b, &e, &d->out);
     const char *broken = step_law(&d->rules, &before, &e, &d->b, &d->out);
     if (broken) fail_msg("law broken: %s", broken);
+    strays_are_not_looked_at(d, &before, &e);
     d->moves[d->out.stock]++;
     d->b.order.version += d->out.changed;
 }

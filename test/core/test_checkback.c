@@ -85,6 +85,14 @@ static void a_scan_is_followed_closely_and_then_ever_less(void **state)
     assert_int_equal(adaptive_after(177, 57), 238); // the promise, shared out: 61.5 s and the end
 }
 
+// Quiet for as long as is promised at most: the rest of the window is shared out.
+static void at_the_promise_the_rest_is_shared_out(void **state)
+{
+    (void)state;
+    int64_t asked_ms = T0_MS + 73750; // since 2.5 s before the code: 20 + 60 - 3.75 s
+    assert_int_equal(next_of(&ADAPTIVE, POLICY_POLL, NO_SCAN, asked_ms, asked_ms), asked_ms + 75417);
+}
+
 static void a_question_without_an_answer_is_repeated_after_the_interval(void **state)
 {
     (void)state;
@@ -188,6 +196,8 @@ static void who_wakes_or_hears_late_asks_once_and_not_in_a_burst(void **state)
     (void)state;
     int64_t now_ms = T0_MS + 90 * SECOND_MS;
     assert_int_equal(next_of(&FIXED, POLICY_POLL, NO_SCAN, 0, now_ms), now_ms + 30 * SECOND_MS);
+    int64_t first_ms = T0_MS + FIXED.first_ms; // now, and no later: it is not due once more
+    assert_int_equal(next_of(&FIXED, POLICY_POLL, NO_SCAN, 0, first_ms), first_ms + 30 * SECOND_MS);
     assert_int_equal(next_of(&ADAPTIVE, POLICY_POLL, T0_MS + SECOND_MS, T0_MS + SECOND_MS, now_ms),
                      now_ms + 30 * SECOND_MS);
 }
@@ -303,6 +313,28 @@ static void a_buyer_first_seen_on_demand_puts_nothing_off(void **state)
     desk_check(&d);
     desk_demanded(&d, 0, OUTCOME_DONE, FACT_WAITING);
     assert_int_equal(d.b.order.check_ms, planned_ms);
+}
+
+static void a_code_is_first_asked_about_as_the_rules_say(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_clear(&d);
+    d.rules.checkback.first_ms = 20 * SECOND_MS;
+    desk_place(&d, CHANNEL_ALIPAY, WINDOW_MS);
+    desk_code(&d, 0);
+    assert_int_equal(d.b.order.check_ms, d.now_ms + 20 * SECOND_MS);
+}
+
+// What is not known to be quiet is asked about as if it were not.
+static void an_adaptive_order_that_hears_nothing_asks_after_an_interval(void **state)
+{
+    (void)state;
+    struct desk d;
+    desk_adaptive(&d);
+    desk_due(&d);
+    CALLED(&d, CALL_QUERY);
+    assert_int_equal(d.b.order.check_ms, d.now_ms + 30 * SECOND_MS);
 }
 
 static void a_new_code_has_not_been_scanned(void **state)
@@ -534,6 +566,9 @@ int main(void)
         cmocka_unit_test(the_others_are_asked_first_and_then_every_interval),
         cmocka_unit_test(a_code_nobody_scanned_is_asked_about_ever_less),
         cmocka_unit_test(a_scan_is_followed_closely_and_then_ever_less),
+        cmocka_unit_test(at_the_promise_the_rest_is_shared_out),
+        cmocka_unit_test(a_code_is_first_asked_about_as_the_rules_say),
+        cmocka_unit_test(an_adaptive_order_that_hears_nothing_asks_after_an_interval),
         cmocka_unit_test(a_question_without_an_answer_is_repeated_after_the_interval),
         cmocka_unit_test(where_answers_end_the_window_adaptive_is_fixed),
         cmocka_unit_test(adaptive_never_leaves_a_payment_unseen_longer_than_promised),

@@ -127,6 +127,7 @@ static void characters_of_every_length_stay_whole_where_they_fit(void **state)
     } NOTES[] = {
         {"a", "cancel: a"},           {"é", "cancel: é"},
         {"茶", "cancel: 茶"},         {"🍵", "cancel: 🍵"},
+        {"ก", "cancel: ก"},     // the first of three bytes
         {"a\xc3", "cancel: a"}, // cut before it came here
         {"a\xe8\x8c", "cancel: a"},   {"a\xf0\x9f\x8d", "cancel: a"},
         {"\x80\x80\x80", "cancel: "}, // no text at all
@@ -248,13 +249,14 @@ static void no_such_trade_is_judged_by_the_earlier_of_two_clocks(void **state)
         int64_t provider_ms; // what its clock said
         bool proves;
     } SAID[] = {
-        {0, true},                             // nothing: ours alone
-        {DEAD_MS, true},                       // the same
-        {DEAD_MS - SECOND_MS, true},           // cut to the second
-        {DEAD_MS - SECOND_MS - 1, false},      // it is not dead there yet
-        {DEAD_MS - 60 * MINUTE_MS, false},     // ours is an hour ahead
-        {DEAD_MS + 60 * MINUTE_MS, true},      // ours is late: then only later
-        {DEAD_MS - 25 * 60 * MINUTE_MS, true}, // that is no clock
+        {0, true},                                       // nothing: ours alone
+        {DEAD_MS, true},                                 // the same
+        {DEAD_MS - SECOND_MS, true},                     // cut to the second
+        {DEAD_MS - SECOND_MS - 1, false},                // it is not dead there yet
+        {DEAD_MS - 60 * MINUTE_MS, false},               // ours is an hour ahead
+        {DEAD_MS + 60 * MINUTE_MS, true},                // ours is late: then only later
+        {DEAD_MS - SECOND_MS - 24 * HOUR_MS + 1, false}, // almost a day
+        {DEAD_MS - SECOND_MS - 24 * HOUR_MS, true},      // that is no clock
     };
     for (unsigned i = 0; i < sizeof SAID / sizeof SAID[0]; i++) {
         struct desk d;

@@ -354,6 +354,8 @@ static void where_it_means_not_to_be_quartz_it_says_what(void **state)
         {UTC, "\t0  0\t 0 5 *  * ", "2026-11-23", {"2026-12-05", "2027-01-05"}},
         // L, W and # in lists
         {UTC, "0 0 0 1,L * ?", "2026-11-23", {"2026-11-30", "2026-12-01"}},
+        {UTC, "0 0 0 L-3,L * ?", "2026-11-01", {"2026-11-27", "2026-11-30"}},
+        {UTC, "0 0 0 1W,15W * ?", "2026-11-01", {"2026-11-02", "2026-11-16"}},
         {UTC, "0 0 0 L-2,15W,lw * ?", "2026-11-01", {"2026-11-16", "2026-11-28", "2026-11-30"}},
         {UTC, "0 0 0 ? * TUE#1,MON#3", "2026-11-01", {"2026-11-03", "2026-11-16", "2026-12-01"}},
         {UTC, "0 0 0 ? * L,SUN#1,3L", "2026-11-20", {"2026-11-21", "2026-11-24", "2026-11-28"}},
@@ -466,6 +468,9 @@ static const struct {
     {"0 0 0 1 1 ? 2026 8", "schedule '0 0 0 1 1 ? 2026 8' has not 6 or 7 fields" FIELDS},
     {"0 0 0 1 1 ? 2026 * * * * * * *", "schedule '0 0 0 1 1 ? 2026 * * * *...' has not 6 or 7 fields" FIELDS},
     {"60 * * * * ?", "second '60' is out of range" SECONDS},
+    {"590 * * * * ?", "second '590' is out of range" SECONDS},
+    {"*/60 * * * * ?", "second '*/60'" STEP SECONDS},
+    {"~ * * * * ?", "second '~'" ODD SECONDS},
     {"-1 * * * * ?", "second '-1'" ODD SECONDS},
     {"1- * * * * ?", "second '1-' lacks a value" SECONDS},
     {"1-60 * * * * ?", "second '1-60' is out of range" SECONDS},
@@ -551,6 +556,7 @@ static const struct {
     {"0 0 0 L * 6#3 2026", "day-of-week '6#3' stands beside a day-of-month; allowed: one, and ? for the other"},
     {"0 0 0 1-31 * 1-7", "day-of-week '1-7' stands beside a day-of-month; allowed: one, and ? for the other"},
     // long, and not printable
+    {"0 0 0 ? * 1/9999999999999999999999", "day-of-week '1/9999999999999999999999'" STEP WEEKDAYS},
     {"0 0 0 ? * 1/99999999999999999999999999999", "day-of-week '1/9999999999999999999999...'" STEP WEEKDAYS},
     {"0 0 0 ? * 1,,3,4,5,6,7,1,2,3,4,5,6,7",
      "day-of-week '1,,3,4,5,6,7,1,2,3,4,5,6...' has an empty place in its list" WEEKDAYS},
@@ -564,10 +570,33 @@ static void what_it_does_not_understand_is_refused_by_name(void **state)
         struct cron c, untouched;
         memset(&c, 0x5a, sizeof c);
         memcpy(&untouched, &c, sizeof c);
-        char why[CRON_WHY_SIZE] = "";
+        char why[CRON_WHY_SIZE];
+        memset(why, 'x', sizeof why);
         if (cron_parse(str_of(REFUSED[i].text), &c, why)) fail_msg("%s is taken", REFUSED[i].text);
         assert_string_equal(why, REFUSED[i].why);
         assert_memory_equal(&c, &untouched, sizeof c);
+    }
+}
+
+// What lies behind a text is none of it.
+static void a_text_ends_where_it_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *behind;
+    } TEXTS[] = {{"0 0 12 ? * 2", "-6"},         {"0 0 12 ? * 2", "3"},    {"0 0 12 ? * 2", "#5"},
+                 {"0 0 12 ? * 2", "L"},          {"0 0 12 ? * 2", "/2"},   {"0 0 12 1 * ? 2026", "7"},
+                 {"0 0 12 1 * ? 2026", "-2027"}, {"0 0 12 1 JAN", "-FEB"}, {"0 0 12 ? * MON", "-FRI"}};
+    for (size_t i = 0; i < N(TEXTS); i++) {
+        char both[64], why[CRON_WHY_SIZE], why_cut[CRON_WHY_SIZE];
+        struct cron whole, cut;
+        (void)snprintf(both, sizeof both, "%s%s", TEXTS[i].text, TEXTS[i].behind);
+        bool is_good = cron_parse(str_of(TEXTS[i].text), &whole, why);
+        assert_int_equal(cron_parse((struct str){both, strlen(TEXTS[i].text)}, &cut, why_cut), is_good);
+        if (is_good)
+            assert_memory_equal(&cut, &whole, sizeof cut);
+        else
+            assert_string_equal(why_cut, why);
     }
 }
 
@@ -839,6 +868,7 @@ int main(void)
         cmocka_unit_test(a_zone_may_be_one_offset_and_shift_by_any_amount),
         cmocka_unit_test(it_is_strictly_after_and_on_a_whole_second),
         cmocka_unit_test(any_instant_may_be_asked_about),
+        cmocka_unit_test(a_text_ends_where_it_ends),
         cmocka_unit_test(what_it_does_not_understand_is_refused_by_name),
         cmocka_unit_test(a_search_second_by_second_finds_the_same),
         cmocka_unit_test(the_answer_does_not_depend_on_the_way),

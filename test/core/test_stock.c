@@ -74,6 +74,14 @@ static void counts_stop_at_their_ceiling(void **state)
     }
 }
 
+static void as_many_as_there_can_be_move_at_once(void **state)
+{
+    (void)state;
+    struct stock s = {STOCK_MAX, 0, 0};
+    assert_true(stock_apply(&s, STOCK_HOLD, STOCK_MAX));
+    stock_is(s, 0, STOCK_MAX, 0);
+}
+
 static void amounts_that_make_no_sense_move_nothing(void **state)
 {
     (void)state;
@@ -112,6 +120,7 @@ int main(void)
         cmocka_unit_test(no_move_changes_the_sum),
         cmocka_unit_test(a_move_without_units_to_move_changes_nothing),
         cmocka_unit_test(counts_stop_at_their_ceiling),
+        cmocka_unit_test(as_many_as_there_can_be_move_at_once),
         cmocka_unit_test(amounts_that_make_no_sense_move_nothing),
         cmocka_unit_test(a_merchant_adds_and_takes_what_is_available),
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Totality: every kind of event, with every answer there can be, upon orders in every lawful condition.
 #include "order_fixture.h"
+#include <stdlib.h>
 
 // A row as it is after it has come into the state, otherwise plain. `variant` turns the knobs that decide.
 static void payment_fill(struct bundle *b, enum payment_state state, bool counts, unsigned variant)
@@ -89,6 +90,7 @@ static void bundle_fill(struct bundle *b, enum order_state state, enum payment_s
 }
 
 static unsigned long n_steps;
+static unsigned every = 1; // of the lawful orders, each so many-th: for whoever has little time
 
 static void try_event(const struct rules *rules, const struct bundle *b, struct event e)
 {
@@ -185,7 +187,7 @@ static void no_event_upsets_any_lawful_order(void **state)
     (void)state;
     struct desk d;
     desk_clear(&d);
-    unsigned bundles = 0;
+    unsigned bundles = 0, n = 0;
     for (unsigned rule = 0; rule < 6; rule++) {
         d.rules.release = (enum release)(rule % 2);
         d.rules.late_payment = (enum late_payment)(rule / 2);
@@ -198,12 +200,13 @@ static void no_event_upsets_any_lawful_order(void **state)
                             struct bundle b;
                             bundle_fill(&b, o, (enum payment_state)one, (enum payment_state)two, counts, variant);
                             if ((counts && b.order.paid_fen == 0) || bundle_law(&d.rules, &b)) continue;
+                            if (n++ % every != 0) continue;
                             try_all(&d.rules, &b);
                             bundles++;
                         }
     }
     print_message("%u bundles, %lu steps\n", bundles, n_steps);
-    assert_true(bundles > 1000);
+    assert_true(bundles > 1000 / every);
 }
 
 // A step that finds all rows taken still has keys, room and an answer for everything.
@@ -429,8 +432,10 @@ static void words_nobody_knows_decide_nothing(void **state)
     PAYMENT_IS(&d, 0, PAYMENT_CREATING);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) every = (unsigned)strtoul(argv[1], NULL, 10);
+    if (every == 0) return 2;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_event_upsets_any_lawful_order),
         cmocka_unit_test(the_worst_bundle_fits),

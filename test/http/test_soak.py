@@ -15,7 +15,7 @@ import unittest
 
 from harness import NEXT, MoneyCase, at_once, wait_for
 
-ORDERS = int(os.environ.get("TILL_SOAK_ORDERS") or 600)
+ORDERS = int(os.environ.get("TILL_SOAK_ORDERS") or 300)
 SEED = int(os.environ.get("TILL_TEST_SEED") or 7)
 BUYERS = 64  # at a time: much of what they do is waiting
 WEATHER = {"notify": {"drop": 0.3, "duplicate": 0.3, "delay_ms": [0, 400000]}, "gateway": {"error": 0.1, "timeout": 0.05}, "seed": SEED}
