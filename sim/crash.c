@@ -421,7 +421,6 @@ int crash_main(int argc, char **argv, const struct failing_memory *memory)
     struct worker *all = it.shared;
     log_set_level((enum log_level)(LOG_ERROR + 1)); // the product complains of each fault, rightly
     world_make();
-    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD); // as far as nothing has used it yet: no locks to be taken
     disk_register();
     if (it.o.jobs > 1 && !it.o.point)
         work_in_processes();

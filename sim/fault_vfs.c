@@ -67,26 +67,34 @@ static struct {
 
 // --- Bytes
 
+static void bytes_room(struct bytes *b, size_t n)
+{
+    if (n <= b->cap) return;
+    size_t cap = b->cap ? b->cap : 65536;
+    while (cap < n)
+        cap *= 2;
+    disk_allocates++;
+    uint8_t *p = realloc(b->p, cap);
+    disk_allocates--;
+    if (!p) abort();
+    b->p = p;
+    b->cap = cap;
+}
+
 static void bytes_size(struct bytes *b, size_t n)
 {
-    if (n > b->cap) {
-        size_t cap = b->cap ? b->cap : 65536;
-        while (cap < n)
-            cap *= 2;
-        disk_allocates++;
-        uint8_t *p = realloc(b->p, cap);
-        disk_allocates--;
-        if (!p) abort();
-        b->p = p;
-        b->cap = cap;
-    }
+    bytes_room(b, n);
     if (n > b->n) memset(b->p + b->n, 0, n - b->n);
     b->n = n;
 }
 
 static void bytes_put(struct bytes *b, size_t at, const uint8_t *p, size_t n)
 {
-    if (at + n > b->n) bytes_size(b, at + n);
+    if (at > b->n) bytes_size(b, at); // what is in between reads as zeros
+    if (at + n > b->n) {
+        bytes_room(b, at + n);
+        b->n = at + n;
+    }
     if (n) memcpy(b->p + at, p, n);
 }
 

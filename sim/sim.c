@@ -21,6 +21,7 @@
 #include "crash.h"
 #include "fault_vfs.h"
 #include "node.h"
+#include "pool.h"
 #include "provider_model.h"
 #include "world.h"
 #include <errno.h>
@@ -231,6 +232,7 @@ static int seeds_run(struct world *w, const struct options *o)
 
 int sim_main(int argc, char **argv)
 {
+    pool_for_sqlite();
     if (crash_is_asked_for(argc, argv)) return crash_main(argc, argv, NULL);
     struct options o;
     const char *bad = options_read(&o, argc, argv);

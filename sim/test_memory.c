@@ -4,6 +4,7 @@
 // SQLite is told to ask here too; only what the product asks for, while it is on the stack, is counted and can fail.
 #include "crash.h"
 #include "fault_vfs.h"
+#include "pool.h"
 #include <sqlite3.h>
 #include <stdlib.h>
 
@@ -76,6 +77,7 @@ int main(int argc, char **argv)
 {
     static const struct failing_memory FAILING = {fail_at, count, failed};
     sqlite3_mem_methods ours;
+    pool_for_sqlite();
     if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlites) != SQLITE_OK) return 1;
     ours = sqlites;
     ours.xMalloc = sqlite_malloc;
