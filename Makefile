@@ -43,7 +43,7 @@ quick:
 
 check: test
 	$(call deps,coverage)
-	@tools/test coverage core-mutants broker-long sim-long crash-long explore-long
+	@tools/test coverage core-mutants broker-long sim-long crash-long soak-long explore-long
 
 bench: build
 	@exec build/till bench $(BENCH) $(ARGS)

@@ -2,6 +2,7 @@
 #include "broker/rocketmq.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/mono.h"
 #include "broker/body.h"
 #include "broker/outbox.h"
 #include "broker/rocketmq/client.h"
@@ -10,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define INVISIBLE_MS 30000 // a received message comes again after this, unless acknowledged
-#define SOON_MS      1000  // and after this when it is given back
-#define RECEIVED_MAX 256   // received and not acknowledged
-#define HALF_KEY_LEN 32
+#define INVISIBLE_MS  30000 // a received message comes again after this, unless acknowledged
+#define CLOSE_WAIT_MS 500   // for the last answers
+#define SOON_MS       1000  // and after this when it is given back
+#define RECEIVED_MAX  256   // received and not acknowledged
+#define HALF_KEY_LEN  32
 
 struct rocketmq {
     struct broker base;
@@ -290,10 +292,22 @@ static void rocketmq_metrics(struct broker *base, struct buf *out)
 
 // --- Open and close
 
+// What was said last is heard before the connection ends: an acknowledgement that is not would bring its message again.
+static void answers_wait(struct rocketmq *b)
+{
+    struct rmq_stats st;
+    for (int64_t until_ms = mono_ms() + CLOSE_WAIT_MS; mono_ms() < until_ms;) {
+        rmq_stats(b->client, &st);
+        if (st.in_flight == 0) return;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
 static void rocketmq_free(struct broker *base)
 {
     struct rocketmq *b = (struct rocketmq *)base;
     outbox_stop(b->outbox); // it goes on waiting for answers of the client
+    answers_wait(b);
     rmq_free(b->client);
     outbox_free(b->outbox);
     pthread_mutex_destroy(&b->lock);

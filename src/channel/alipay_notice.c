@@ -200,6 +200,24 @@ static enum notice_verdict verdict(struct notice *out, enum notice_verdict v, co
     return v;
 }
 
+static void read_trade_no(const struct form *f, struct answer *a)
+{
+    struct str trade_no = field(f, "trade_no");
+    if (trade_no.n < sizeof a->provider_trade_no)
+        copy_visible(trade_no, a->provider_trade_no, sizeof a->provider_trade_no);
+}
+
+// Nothing is concluded from it. Its case shows what money it is, as far as that can be read, because a person has to
+// find it over there.
+static enum notice_verdict strange(const struct form *f, struct notice *out)
+{
+    int64_t total_fen;
+    bool was_paid = str_eq(field(f, "trade_status"), STR("TRADE_SUCCESS")) || field(f, "gmt_payment").n > 0;
+    if (was_paid && yuan_to_fen(field(f, "total_amount"), &total_fen)) out->answer.captured_fen = total_fen;
+    read_trade_no(f, &out->answer);
+    return verdict(out, NOTICE_STRANGE, "out_trade_no is none of ours");
+}
+
 static enum notice_verdict read_fields(const struct alipay_app *app, const struct form *f, struct notice *out)
 {
     struct answer *a = &out->answer;
@@ -207,11 +225,10 @@ static enum notice_verdict read_fields(const struct alipay_app *app, const struc
     if (!field_is(f, "app_id", app->app_id)) return verdict(out, NOTICE_FOREIGN, "another app_id");
     if (app->seller_id[0] && !field_is(f, "seller_id", app->seller_id))
         return verdict(out, NOTICE_FOREIGN, "another seller_id");
-    struct str number = field(f, "out_trade_no"), trade_no = field(f, "trade_no");
+    struct str number = field(f, "out_trade_no");
     if (number.n == 0) return verdict(out, NOTICE_MALFORMED, "no out_trade_no");
     copy_visible(number, out->number, sizeof out->number);
-    if (!id_parse(app->secret, "", number, &a->payment_key))
-        return verdict(out, NOTICE_STRANGE, "out_trade_no is none of ours");
+    if (!id_parse(app->secret, "", number, &a->payment_key)) return strange(f, out);
     if (!yuan_to_fen(field(f, "total_amount"), &total_fen) || total_fen == 0)
         return verdict(out, NOTICE_MALFORMED, "bad total_amount");
     a->channel = CHANNEL_ALIPAY;
@@ -220,8 +237,7 @@ static enum notice_verdict read_fields(const struct alipay_app *app, const struc
     bool was_paid = a->fact == FACT_PAID || a->fact == FACT_PAID_AND_REFUNDED || a->fact == FACT_PAID_SOME_REFUNDED;
     if (was_paid) a->captured_fen = total_fen;
     a->of_refund = refunded_so_far_fen(f) != 0;
-    if (trade_no.n < sizeof a->provider_trade_no)
-        copy_visible(trade_no, a->provider_trade_no, sizeof a->provider_trade_no);
+    read_trade_no(f, a);
     copy_visible(field(f, "trade_status"), a->detail, sizeof a->detail);
     return NOTICE_GOOD;
 }

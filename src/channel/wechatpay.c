@@ -24,7 +24,9 @@ struct wechatpay {
     struct platform_keys *keys;
     struct lane *calls, *certificates, *oauth;
     int64_t every_ms, apart_ms;
-    _Atomic int64_t fetched_ms;  // monotonic: when certificates were last asked for; 0: never
+    _Atomic int64_t began_ms;    // Till's clock less the monotonic one when the first call came; 0: none has
+    _Atomic int64_t ahead_ms;    // and by how much the difference has grown
+    _Atomic int64_t fetched_ms;  // keys_now_ms(): when certificates were last asked for; 0: never
     _Atomic bool is_fetched;     // and whether that was answered
     _Atomic unsigned n_unsealed; // answers that had no good signature
     _Atomic unsigned n_failed;   // fetches of certificates
@@ -78,6 +80,22 @@ static void certificates_post(void *ctx, const struct answer *a)
     if (n) log_warn("wechatpay", "platform certificates were not had (%u times): %s", n, a->detail);
 }
 
+// What their fetches go by: the monotonic clock, ahead of itself where Till's clock was moved. As a lane's own time.
+static int64_t keys_now_ms(struct wechatpay *w)
+{
+    return mono_ms() + atomic_load(&w->ahead_ms);
+}
+
+static void time_came(struct wechatpay *w, int64_t now_ms)
+{
+    int64_t apart_ms = now_ms - mono_ms(), began_ms = 0;
+    if (atomic_compare_exchange_strong(&w->began_ms, &began_ms, apart_ms)) return;
+    int64_t ahead_ms = atomic_load(&w->ahead_ms);
+    while (apart_ms - began_ms > ahead_ms &&
+           !atomic_compare_exchange_weak(&w->ahead_ms, &ahead_ms, apart_ms - began_ms))
+        continue;
+}
+
 static int64_t fetch_wait_ms(struct wechatpay *w, bool is_missed)
 {
     if (!platform_keys_any(w->keys, clock_real_ms()))
@@ -89,7 +107,7 @@ static int64_t fetch_wait_ms(struct wechatpay *w, bool is_missed)
 // `is_missed`: a serial turned up that is not known.
 static void certificates_look(struct wechatpay *w, bool is_missed)
 {
-    int64_t now_ms = mono_ms(), last_ms = atomic_load(&w->fetched_ms);
+    int64_t now_ms = keys_now_ms(w), last_ms = atomic_load(&w->fetched_ms);
     if (last_ms != 0 && now_ms - last_ms < fetch_wait_ms(w, is_missed)) return;
     if (!atomic_compare_exchange_strong(&w->fetched_ms, &last_ms, now_ms)) return; // somebody else just did
     atomic_store(&w->is_fetched, false);
@@ -123,6 +141,7 @@ static const struct lane_ops CALLS_OPS = {.build = calls_build, .judge = calls_j
 static bool wechatpay_channel_submit(struct channel *c, const struct call *call, struct str subject, int64_t now_ms)
 {
     struct wechatpay *w = (struct wechatpay *)c;
+    time_came(w, now_ms);
     certificates_look(w, false);
     return lane_submit(w->calls, call, subject, now_ms);
 }

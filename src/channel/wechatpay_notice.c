@@ -25,6 +25,17 @@ static enum notice_verdict read_payment(const json_t *node, struct notice *out)
     return NOTICE_GOOD;
 }
 
+// Nothing is concluded from it. Its case shows what money it is, as far as that could be read, because a person has to
+// find it over there.
+static enum notice_verdict strange(struct notice *out)
+{
+    struct answer read = out->answer;
+    (void)verdict(out, NOTICE_STRANGE, "out_trade_no is none of ours");
+    out->answer.captured_fen = read.captured_fen;
+    memcpy(out->answer.provider_trade_no, read.provider_trade_no, sizeof read.provider_trade_no);
+    return NOTICE_STRANGE;
+}
+
 // A notice of a refund, or of anything else about a number of ours, is a hint and no more.
 static enum notice_verdict read_trade(const struct wechatpay_app *app, struct str event_type, const json_t *node,
                                       struct notice *out)
@@ -37,15 +48,15 @@ static enum notice_verdict read_trade(const struct wechatpay_app *app, struct st
         return verdict(out, NOTICE_FOREIGN, "another appid");
     if (number.n == 0) return verdict(out, NOTICE_MALFORMED, "no out_trade_no");
     wechatpay_copy_visible(number, out->number, sizeof out->number);
-    if (!id_parse(app->secret, "", number, &a->payment_key))
-        return verdict(out, NOTICE_STRANGE, "out_trade_no is none of ours");
+    bool is_ours = id_parse(app->secret, "", number, &a->payment_key);
     a->channel = CHANNEL_WECHATPAY;
     a->outcome = OUTCOME_DONE;
     if (id.n < sizeof a->provider_trade_no)
         wechatpay_copy_visible(id, a->provider_trade_no, sizeof a->provider_trade_no);
     wechatpay_copy_visible(event_type, a->detail, sizeof a->detail);
     a->of_refund = event_type.n > 7 && memcmp(event_type.p, "REFUND.", 7) == 0;
-    return is_payment ? read_payment(node, out) : NOTICE_GOOD;
+    enum notice_verdict v = is_payment ? read_payment(node, out) : NOTICE_GOOD;
+    return is_ours ? v : strange(out);
 }
 
 // --- What it is wrapped in

@@ -26,7 +26,8 @@ struct answer_sink {
 
 enum notice_verdict {
     NOTICE_GOOD,      // authentic and ours: `answer` is filled (payment_key, fact, captured_fen, ...)
-    NOTICE_STRANGE,   // authentic and ours, but of a number we never gave: to be stored as a case, then acknowledged
+    NOTICE_STRANGE,   // authentic and ours, but of a number we never gave: to be stored as a case, then acknowledged.
+                      // Of `answer` only captured_fen and provider_trade_no are filled, as far as they could be read
     NOTICE_MALFORMED, // cannot be read
     NOTICE_FORGED,    // signature missing or wrong
     NOTICE_FOREIGN,   // authentic, but of another application or seller

@@ -55,18 +55,23 @@ static bool has_certs(const struct params *p)
     return params_get(p, "app_cert_sn").n || params_get(p, "alipay_root_cert_sn").n;
 }
 
-static bool certs_are_ours(struct call *c, const struct params *p)
+bool alipay_certs_are_ours(struct call *c, bool has_any, struct str app_cert_sn, struct str root_cert_sn)
 {
     const struct alipay_ca *ca = &c->sandbox->keys.alipay_ca;
-    if (!has_certs(p)) return true;
-    if (!str_eq(params_get(p, "app_cert_sn"), str_of(ca->app_sn)))
-        alipay_refuse_invalid(c, "isv.invalid-app-cert-sn", "app_cert_sn is not that of " APP_CERT_FILE);
-    else if (!str_eq(params_get(p, "alipay_root_cert_sn"), str_of(ca->root_sn)))
-        alipay_refuse_invalid(c, "isv.invalid-root-cert-sn",
+    if (!has_any) return true;
+    if (!str_eq(app_cert_sn, str_of(ca->app_sn)))
+        alipay_refuse_invalid(c, "isv.app-cert-not-exist", "app_cert_sn is not that of " APP_CERT_FILE);
+    else if (!str_eq(root_cert_sn, str_of(ca->root_sn)))
+        alipay_refuse_invalid(c, "isv.invalid-alipay-root-cert-sn",
                               "alipay_root_cert_sn is not that of " ALIPAY_ROOT_CERT_FILE);
     else
         return true;
     return false;
+}
+
+static bool certs_are_ours(struct call *c, const struct params *p)
+{
+    return alipay_certs_are_ours(c, has_certs(p), params_get(p, "app_cert_sn"), params_get(p, "alipay_root_cert_sn"));
 }
 
 static bool common_are_good(struct call *c, const struct params *p)
@@ -122,12 +127,12 @@ bool alipay_call_open(struct call *c, const struct params *p)
     return c->biz != NULL;
 }
 
-static void add_trace_id(struct buf *headers)
+static void add_trace_id(const char *name, struct buf *headers)
 {
     uint8_t random[16];
     char text[33] = "0";
     if (crypto_random(random, sizeof random)) crypto_hex(random, sizeof random, text);
-    buf_printf(headers, "trace_id: %s\r\n", text);
+    buf_printf(headers, "%s: %s\r\n", name, text);
 }
 
 // By the clock the codes live and die by: a merchant may compare his own with it.
@@ -182,14 +187,20 @@ static void gateway_answer(struct sandbox *s, const struct http_exchange *x, con
     params_free(&params);
 }
 
-void alipay_gateway_request(struct sandbox *s, const struct http_exchange *x, struct answer *a)
+struct gateway_fate alipay_gateway_fate(struct sandbox *s, const char *trace_header, struct answer *a)
 {
     struct gateway_fate fate = faults_gateway_draw(&s->faults, s->gateway_draws++);
     s->calls[SANDBOX_ALIPAY]++;
     s->counters_changed = true;
-    add_trace_id(&a->headers);
+    add_trace_id(trace_header, &a->headers);
     add_date(&a->headers, clock_now_ms(s->clock));
     a->delay_ms = (unsigned)fate.delay_ms;
+    return fate;
+}
+
+void alipay_gateway_request(struct sandbox *s, const struct http_exchange *x, struct answer *a)
+{
+    struct gateway_fate fate = alipay_gateway_fate(s, "trace_id", a);
     if (fate.unavailable) {
         answer_unavailable(a, 503);
         return;

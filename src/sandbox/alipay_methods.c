@@ -486,7 +486,7 @@ static void cancel_done(struct call *c, const char *out_trade_no, const struct t
 
 static void cancel_paid(struct call *c, struct trade *t)
 {
-    if (t->refunded_fen > 0) {
+    if (ledger_refund_use(c->sandbox->ledger, t->id).n > 0) {
         alipay_refuse_business(c, "ACQ.REASON_TRADE_REFUND_FEE_ERR", "a part of the trade was refunded already");
         return;
     }
@@ -540,7 +540,7 @@ static void refund_done(struct call *c, const struct trade *t, int64_t amount_fe
     put_buyer(c);
     json_kz(c->out, "fund_change", fund_change);
     put_yuan(c, "refund_fee", t->refunded_fen); // of the whole trade, not of this refund
-    put_time(c, "gmt_refund_pay", t->refund_ms);
+    if (t->refund_ms) put_time(c, "gmt_refund_pay", t->refund_ms);
     put_yuan(c, "send_back_fee", amount_fen);
     json_close(c->out, '}');
 }
@@ -557,6 +557,19 @@ static const char *refund_refusal(const struct trade *t)
     return NULL;
 }
 
+// As the faults have it; with all but the first the answer says that no money moved by this call.
+static void refund_make(struct call *c, struct trade *t, const char *number, int64_t amount_fen)
+{
+    enum alipay_refund how = c->sandbox->faults.refund_alipay;
+    switch (how) {
+    case ALIPAY_REFUND_SAID:
+    case ALIPAY_REFUND_QUIET: trade_refund(c->sandbox, t, number, amount_fen, c->now_ms); break;
+    case ALIPAY_REFUND_LATE: trade_refund_late(c->sandbox, t, number, amount_fen, c->now_ms); break;
+    case ALIPAY_REFUND_LOST: break;
+    }
+    refund_done(c, t, amount_fen, how == ALIPAY_REFUND_SAID ? "Y" : "N");
+}
+
 static void refund_new(struct call *c, struct trade *t, const char *out_request_no, int64_t amount_fen)
 {
     const char *refusal = refund_refusal(t);
@@ -565,12 +578,10 @@ static void refund_new(struct call *c, struct trade *t, const char *out_request_
         refuse_refund(c, refusal, "the trade cannot be refunded in its state");
     else if (!is_numbered && amount_fen != t->code.total_fen)
         refuse_refund(c, "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL", "without out_request_no only the whole can be refunded");
-    else if (amount_fen > t->code.total_fen - t->refunded_fen)
+    else if (amount_fen > t->code.total_fen - ledger_refund_use(c->sandbox->ledger, t->id).amount_fen)
         refuse_refund(c, "ACQ.REASON_TRADE_REFUND_FEE_ERR", "more than what is left");
-    else {
-        trade_refund(c->sandbox, t, is_numbered ? out_request_no : t->code.out_trade_no, amount_fen, c->now_ms);
-        refund_done(c, t, amount_fen, "Y");
-    }
+    else
+        refund_make(c, t, is_numbered ? out_request_no : t->code.out_trade_no, amount_fen);
 }
 
 static void refund(struct call *c)
@@ -611,13 +622,13 @@ static void refund_query(struct call *c)
     if (found == LOOKUP_NONE) refuse_not_exist(c);
     if (found != LOOKUP_FOUND) return;
     begin_success(c);
-    if (ledger_refund_find(c->sandbox->ledger, n.trade.id, number, &r)) {
+    if (ledger_refund_find(c->sandbox->ledger, n.trade.id, number, &r) && r.state == REFUND_SUCCESS) {
         put_trade(c, &n.trade);
         json_kz(c->out, "out_request_no", number);
         put_yuan(c, "total_amount", n.trade.code.total_fen);
         put_yuan(c, "refund_amount", r.amount_fen);
         json_kz(c->out, "refund_status", "REFUND_SUCCESS");
-        put_time(c, "gmt_refund_pay", r.created_ms);
+        put_time(c, "gmt_refund_pay", r.done_ms);
     }
     json_close(c->out, '}');
 }
@@ -675,7 +686,7 @@ static void method_execute(struct call *c, struct str method)
 {
     for (size_t i = 0; i < N_METHODS; i++) {
         if (!str_eq(method, str_of(METHODS[i].name))) continue;
-        trades_expire(c->sandbox, c->now_ms);
+        trades_settle(c->sandbox, c->now_ms);
         METHODS[i].run(c);
         return;
     }

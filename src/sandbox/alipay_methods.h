@@ -26,6 +26,12 @@ void alipay_method_run(struct call *c, struct str method, const struct gateway_f
 bool alipay_wap_order(struct call *c, struct code *code);
 bool alipay_code_is_wap(const struct code *code);
 
+// alipay_gateway.c, for both doors. What the faults have in store for a call, with the headers every answer has and the
+// delay; the call is counted.
+struct gateway_fate alipay_gateway_fate(struct sandbox *s, const char *trace_header, struct answer *a);
+// Whether the certificates that a call names, where it names any, are those of the key directory. False: refused.
+bool alipay_certs_are_ours(struct call *c, bool has_any, struct str app_cert_sn, struct str root_cert_sn);
+
 // alipay_bill.c
 void alipay_bill_query(struct call *c, const char *bill_type, const char *bill_date);
 

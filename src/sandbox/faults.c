@@ -72,20 +72,38 @@ static const char *const OUTCOMES[] = {
 };
 #define N_OUTCOMES (sizeof OUTCOMES / sizeof OUTCOMES[0])
 
-static void read_refund(struct faults *f, const struct json_in *root)
+static const char *const ALIPAY_REFUNDS[] = {
+    [ALIPAY_REFUND_SAID] = "success",
+    [ALIPAY_REFUND_QUIET] = "fund_change_n",
+    [ALIPAY_REFUND_LATE] = "late",
+    [ALIPAY_REFUND_LOST] = "lost",
+};
+#define N_ALIPAY_REFUNDS (sizeof ALIPAY_REFUNDS / sizeof ALIPAY_REFUNDS[0])
+
+// One of the words; `out` is as it was when it is absent.
+static void read_word(const struct json_in *in, const char *name, const char *const words[], unsigned n,
+                      const char *allowed, unsigned *out)
 {
-    static const char *const names[] = {"wechatpay", NULL};
-    struct json_in in = {.at = "/refund", .fault = root->fault};
     struct str text;
-    if (!json_in_object(root, "refund", false, &in.object) || !json_in_only(&in, names) ||
-        !json_in_str(&in, "wechatpay", false, 32, &text))
-        return;
-    for (unsigned i = 0; i < N_OUTCOMES; i++)
-        if (str_eq(text, str_of(OUTCOMES[i]))) {
-            f->refund_wechatpay = (enum refund_outcome)i;
+    if (!json_in_str(in, name, false, 32, &text)) return;
+    for (unsigned i = 0; i < n; i++)
+        if (str_eq(text, str_of(words[i]))) {
+            *out = i;
             return;
         }
-    json_in_fail(&in, "wechatpay", "out_of_range", "must be success, processing, abnormal or closed");
+    json_in_fail(in, name, "out_of_range", "must be %s", allowed);
+}
+
+static void read_refund(struct faults *f, const struct json_in *root)
+{
+    static const char *const names[] = {"alipay", "wechatpay", NULL};
+    struct json_in in = {.at = "/refund", .fault = root->fault};
+    unsigned alipay = f->refund_alipay, wechatpay = f->refund_wechatpay;
+    if (!json_in_object(root, "refund", false, &in.object) || !json_in_only(&in, names)) return;
+    read_word(&in, "alipay", ALIPAY_REFUNDS, N_ALIPAY_REFUNDS, "success, fund_change_n, late or lost", &alipay);
+    read_word(&in, "wechatpay", OUTCOMES, N_OUTCOMES, "success, processing, abnormal or closed", &wechatpay);
+    f->refund_alipay = (enum alipay_refund)alipay;
+    f->refund_wechatpay = (enum refund_outcome)wechatpay;
 }
 
 static void read_bill(struct faults *f, const struct json_in *root)
@@ -171,10 +189,11 @@ void faults_write(const struct faults *f, struct buf *out)
     write_bool(out, "unavailable", f->gateway.unavailable);
     if (f->gateway.rate_limit > 0) write_rate(out, "rate_limit", f->gateway.rate_limit);
     json_close(out, '}');
-    if (f->refund_wechatpay != OUTCOME_SUCCESS) {
+    if (f->refund_wechatpay != OUTCOME_SUCCESS || f->refund_alipay != ALIPAY_REFUND_SAID) {
         json_key(out, "refund");
         json_open(out, '{');
-        json_kz(out, "wechatpay", OUTCOMES[f->refund_wechatpay]);
+        if (f->refund_alipay != ALIPAY_REFUND_SAID) json_kz(out, "alipay", ALIPAY_REFUNDS[f->refund_alipay]);
+        if (f->refund_wechatpay != OUTCOME_SUCCESS) json_kz(out, "wechatpay", OUTCOMES[f->refund_wechatpay]);
         json_close(out, '}');
     }
     if (f->bill.drop || f->bill.alter) {

@@ -11,6 +11,14 @@
 
 enum refund_outcome { OUTCOME_SUCCESS, OUTCOME_PROCESSING, OUTCOME_ABNORMAL, OUTCOME_CLOSED };
 
+// How Alipay answers a refund that it takes.
+enum alipay_refund {
+    ALIPAY_REFUND_SAID,  // made, and said so: fund_change Y
+    ALIPAY_REFUND_QUIET, // made, but fund_change is N, as if another call had made it
+    ALIPAY_REFUND_LATE,  // N: it is made later, and nobody who asks before is told of it
+    ALIPAY_REFUND_LOST,  // N: it is never made; the same number again is as good as new
+};
+
 struct faults {
     struct {
         double drop, duplicate; // 0..1
@@ -24,6 +32,7 @@ struct faults {
         bool unavailable;
     } gateway;
     enum refund_outcome refund_wechatpay; // how the refunds that WeChat Pay accepted end
+    enum alipay_refund refund_alipay;
     struct {
         int64_t drop; // as many rows are left out of each daily bill, the oldest first
         bool alter;   // the first that is left is a fen more

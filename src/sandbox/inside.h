@@ -12,6 +12,7 @@
 //   alipay_methods.c                                      wechat_orders.c, wechat_refunds.c, wechat_oauth.c
 //   alipay_wire.c      signatures, forms, yuan            wechat_wire.c, wechat_nonces.c
 //   alipay_notice.c    what a notification says           wechat_notice.c
+//   alipay_v3.c        the same methods under /v3/alipay/
 //   alipay_cashier.c   the page of wap.pay
 //   alipay_ca.c        certificate mode's files           wechat_bill.c
 //   alipay_bill.c      the bill, GBK in a zip
@@ -89,6 +90,9 @@ void wallet_request(struct sandbox *s, const struct http_exchange *x, struct ans
 
 // alipay_gateway.c
 void alipay_gateway_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
+
+// alipay_v3.c
+void alipay_v3_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);
 
 // wechat_gateway.c, wechat_oauth.c
 void wechat_gateway_request(struct sandbox *s, const struct http_exchange *x, struct answer *a);

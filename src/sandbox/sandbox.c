@@ -99,6 +99,16 @@ static void gateway(struct sandbox *s, const struct http_exchange *x, struct ans
     buf_z(&a->headers, "Allow: GET, POST\r\n");
 }
 
+static void alipay_v3(struct sandbox *s, const struct http_exchange *x, struct answer *a)
+{
+    if (x->method == HTTP_GET || x->method == HTTP_POST) {
+        alipay_v3_request(s, x, a);
+        return;
+    }
+    answer_problem(a, 405, "method_not_allowed", "the gateway takes GET and POST", NULL);
+    buf_z(&a->headers, "Allow: GET, POST\r\n");
+}
+
 static void cashier(struct sandbox *s, const struct http_exchange *x, struct answer *a)
 {
     if (x->method == HTTP_POST) {
@@ -113,7 +123,9 @@ static void route(struct sandbox *s, const struct http_exchange *x, struct answe
 {
     if (is_at(x, "/gateway.do"))
         gateway(s, x, a);
-    else if (str_starts(x->path, STR("/v3/")) && !str_starts(x->path, STR("/v3/alipay/")))
+    else if (str_starts(x->path, STR("/v3/alipay/")))
+        alipay_v3(s, x, a);
+    else if (str_starts(x->path, STR("/v3/")))
         wechat_gateway_request(s, x, a);
     else if (is_at(x, WECHAT_AUTHORIZE) || is_at(x, WECHAT_ACCESS_TOKEN))
         wechat_oauth_request(s, x, a);

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define REFUND_TAKES_MS 3000 // between WeChat Pay's "accepted" and the money
+#define REFUND_TAKES_MS 3000  // between WeChat Pay's "accepted" and the money
+#define REFUND_LATE_MS  15000 // longer than a merchant should wait before he asks Alipay
 
 static const struct {
     const char *name, *text;
@@ -189,6 +190,18 @@ void trade_close(struct sandbox *s, struct trade *t, int64_t now_ms)
     if (t->code.channel == SANDBOX_ALIPAY) notice_owe(s, t, NULL, now_ms); // the others tell of money only
 }
 
+// With Alipay a trade of which nothing is left is closed.
+static void money_back(struct sandbox *s, struct trade *t, int64_t amount_fen, int64_t now_ms)
+{
+    t->refunded_fen += amount_fen;
+    t->refund_ms = now_ms;
+    if (t->code.channel == SANDBOX_ALIPAY && t->refunded_fen == t->code.total_fen) {
+        t->state = TRADE_CLOSED;
+        t->closed_ms = now_ms;
+    }
+    ledger_trade_save(s->ledger, t);
+}
+
 void trade_refund(struct sandbox *s, struct trade *t, const char *out_request_no, int64_t amount_fen, int64_t now_ms)
 {
     struct refund r = {.trade_id = t->id,
@@ -199,15 +212,23 @@ void trade_refund(struct sandbox *s, struct trade *t, const char *out_request_no
                        .done_ms = now_ms};
     assert(t->state == TRADE_PAID && amount_fen > 0 && amount_fen <= t->code.total_fen - t->refunded_fen);
     (void)snprintf(r.out_request_no, sizeof r.out_request_no, "%s", out_request_no);
-    t->refunded_fen += amount_fen;
-    t->refund_ms = now_ms;
-    if (t->refunded_fen == t->code.total_fen) {
-        t->state = TRADE_CLOSED;
-        t->closed_ms = now_ms;
-    }
     ledger_refund_add(s->ledger, &r);
-    ledger_trade_save(s->ledger, t);
+    money_back(s, t, amount_fen, now_ms);
     notice_owe(s, t, &r, now_ms);
+}
+
+void trade_refund_late(struct sandbox *s, const struct trade *t, const char *out_request_no, int64_t amount_fen,
+                       int64_t now_ms)
+{
+    struct refund r = {.trade_id = t->id,
+                       .channel = t->code.channel,
+                       .state = REFUND_PROCESSING,
+                       .amount_fen = amount_fen,
+                       .created_ms = now_ms,
+                       .due_ms = now_ms + REFUND_LATE_MS};
+    (void)snprintf(r.out_request_no, sizeof r.out_request_no, "%s", out_request_no);
+    ledger_refund_add(s->ledger, &r);
+    s->woke = true;
 }
 
 void trade_refund_accept(struct sandbox *s, struct refund *r, int64_t now_ms)
@@ -238,16 +259,12 @@ static void refund_end(struct sandbox *s, struct refund *r)
 {
     struct trade t;
     int64_t now_ms = r->due_ms;
-    r->state = outcome_state(s->faults.refund_wechatpay);
+    r->state = r->channel == SANDBOX_ALIPAY ? REFUND_SUCCESS : outcome_state(s->faults.refund_wechatpay);
     r->due_ms = INT64_MAX;
     r->done_ms = r->state == REFUND_PROCESSING ? 0 : now_ms;
     ledger_refund_save(s->ledger, r);
     if (r->state == REFUND_PROCESSING || !ledger_trade_by_id(s->ledger, r->trade_id, &t)) return;
-    if (r->state == REFUND_SUCCESS) {
-        t.refunded_fen += r->amount_fen;
-        t.refund_ms = now_ms;
-        ledger_trade_save(s->ledger, &t);
-    }
+    if (r->state == REFUND_SUCCESS) money_back(s, &t, r->amount_fen, now_ms);
     notice_owe(s, &t, r, now_ms);
 }
 
@@ -262,9 +279,10 @@ void trades_expire(struct sandbox *s, int64_t now_ms)
 static void refunds_end(struct sandbox *s, int64_t now_ms)
 {
     struct refund r;
-    char last[NUMBER_MAX + 1] = ""; // as above
-    while (ledger_refund_due(s->ledger, now_ms, &r) && strcmp(r.out_request_no, last) != 0) {
-        memcpy(last, r.out_request_no, sizeof last);
+    struct refund last = {0}; // as above; with Alipay a number is one of its trade's
+    while (ledger_refund_due(s->ledger, now_ms, &r) &&
+           (r.trade_id != last.trade_id || strcmp(r.out_request_no, last.out_request_no) != 0)) {
+        last = r;
         refund_end(s, &r);
     }
 }

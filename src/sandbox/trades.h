@@ -36,6 +36,9 @@ enum refusal trade_pay(struct sandbox *s, struct trade *t, int64_t now_ms); // t
 void trade_close(struct sandbox *s, struct trade *t, int64_t now_ms);       // a waiting one
 // A paid one; the amount is at most what is left.
 void trade_refund(struct sandbox *s, struct trade *t, const char *out_request_no, int64_t amount_fen, int64_t now_ms);
+// The same, but the money goes back some seconds later (a fault of Alipay's).
+void trade_refund_late(struct sandbox *s, const struct trade *t, const char *out_request_no, int64_t amount_fen,
+                       int64_t now_ms);
 // The same with WeChat Pay: takes the number, the amount, who is told and how it is signed from `r`, fills the rest.
 void trade_refund_accept(struct sandbox *s, struct refund *r, int64_t now_ms);
 // Closes every waiting trade of Alipay whose time is over. Called before anything looks at one.

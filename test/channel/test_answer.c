@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each answer of the gateway proves. The tables are the specification.
 #include "fixture.h"
+#include "sdk_golden.h"
 #include <stdio.h>
 
 struct row {
@@ -326,6 +327,24 @@ static void the_signed_bytes_are_found_in_any_shape(void **state)
     assert_unknown(judge_shaped(CALL_QUERY, PAID, "{\"" QUERY_NODE "\":" PRETTY ",\"sign\":\"$S\"}"), "bad signature");
 }
 
+static void what_alipays_sdk_signed_is_believed_and_only_that(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof SDK_ALIPAY_ANSWERS / sizeof SDK_ALIPAY_ANSWERS[0]; i++) {
+        struct buf body = {0};
+        buf_z(&body, SDK_ALIPAY_ANSWERS[i].body);
+        struct answer a = judge_body(CALL_QUERY, 200, buf_view(&body));
+        assert_paid(a);
+        assert_int_equal(a.captured_fen, 1234);
+        assert_string_equal(a.provider_trade_no, "2026112322001400123456789012");
+        char *fen = memmem(body.p, body.n, "12.34", 5);
+        assert_non_null(fen);
+        fen[4] = '5';
+        assert_unknown(judge_body(CALL_QUERY, 200, buf_view(&body)), "bad signature");
+        buf_free(&body);
+    }
+}
+
 static void braces_and_quotes_in_strings_do_not_end_the_signed_bytes(void **state)
 {
     (void)state;
@@ -567,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_fact_comes_only_with_its_outcome),
         cmocka_unit_test(the_code_and_the_trade_number_are_taken_over),
         cmocka_unit_test(the_signed_bytes_are_found_in_any_shape),
+        cmocka_unit_test(what_alipays_sdk_signed_is_believed_and_only_that),
         cmocka_unit_test(braces_and_quotes_in_strings_do_not_end_the_signed_bytes),
         cmocka_unit_test(escaped_slashes_are_signed_either_way),
         cmocka_unit_test(a_gateway_error_under_its_old_name_is_read),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Notifications: one thing wrong in turn, and what the right ones say.
 #include "fixture.h"
+#include "sdk_golden.h"
 #include <stdio.h>
 
 static enum notice_verdict judge(struct str body, struct notice *out)
@@ -26,7 +27,7 @@ static void assert_verdict(enum notice_verdict got, const struct notice *n, enum
         fail_msg("got %d \"%s\", want %d \"%s\"", (int)got, n->why, (int)want, why);
     if (want != NOTICE_GOOD) { // nothing of a bad one can be taken for a fact
         assert_int_equal(n->answer.fact, FACT_NONE);
-        assert_int_equal(n->answer.captured_fen, 0);
+        if (want != NOTICE_STRANGE) assert_int_equal(n->answer.captured_fen, 0);
         assert_true(n->answer.outcome != OUTCOME_DONE);
     }
 }
@@ -57,6 +58,25 @@ static void both_ways_of_signing_are_taken(void **state)
     notice_form_write(&f, true, &body);
     assert_verdict(judge(buf_view(&body), &n), &n, NOTICE_GOOD, "");
     buf_free(&body);
+}
+
+static void what_alipays_sdk_signed_is_taken_and_only_that(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof SDK_ALIPAY_NOTICES / sizeof SDK_ALIPAY_NOTICES[0]; i++) {
+        struct notice n;
+        struct buf body = {0};
+        buf_z(&body, SDK_ALIPAY_NOTICES[i].body);
+        assert_verdict(judge(buf_view(&body), &n), &n, NOTICE_GOOD, "");
+        assert_int_equal(n.answer.fact, FACT_PAID);
+        assert_int_equal(n.answer.captured_fen, 1234);
+        assert_string_equal(n.number, PAYMENT_NO);
+        char *fen = memmem(body.p, body.n, "total_amount=12.34", 18);
+        assert_non_null(fen);
+        fen[17] = '5';
+        assert_verdict(judge(buf_view(&body), &n), &n, NOTICE_FORGED, "bad signature");
+        buf_free(&body);
+    }
 }
 
 // In certificate mode some leave the certificate's name out of the signed text.
@@ -155,6 +175,8 @@ static void a_strange_number_is_kept_for_the_case(void **state)
     notice_form_set(&f, "out_trade_no", "line\nbreak \"and\" quotes");
     assert_verdict(judge_form(&f, &n), &n, NOTICE_STRANGE, "out_trade_no is none of ours");
     assert_string_equal(n.number, "line?break?\"and\"?quotes");
+    assert_int_equal(n.answer.captured_fen, 1234);
+    assert_string_equal(n.answer.provider_trade_no, "2026112322001400123456789012");
     notice_form_set(&f, "out_trade_no", "0123456789012345678901234567890123456789012345678901234567890123456789");
     assert_verdict(judge_form(&f, &n), &n, NOTICE_STRANGE, "out_trade_no is none of ours");
     assert_int_equal(strlen(n.number), 64);
@@ -387,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_genuine_payment_is_a_payment),
         cmocka_unit_test(both_ways_of_signing_are_taken),
+        cmocka_unit_test(what_alipays_sdk_signed_is_taken_and_only_that),
         cmocka_unit_test(a_certificates_name_is_signed_or_not),
         cmocka_unit_test(each_state_says_its_fact),
         cmocka_unit_test(one_field_wrong_in_turn),

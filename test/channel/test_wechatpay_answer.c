@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each answer of the API proves. The tables are the specification.
+#include "sdk_golden.h"
 #include "wechatpay_fixture.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -467,6 +468,32 @@ static void any_byte_of_the_body_changed_is_unknown(void **state)
     buf_free(&lines);
 }
 
+// The first pays, the second closes; neither is believed with one byte more.
+static void what_wechat_pays_sdk_signed_is_believed_and_only_that(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {{CALL_QUERY, PRODUCT_QR, 200, "", D, FACT_PAID, 1234, "SUCCESS"},
+                                      {CALL_CLOSE, PRODUCT_QR, 204, "", D, FACT_CLOSED, 0, ""}};
+    for (size_t i = 0; i < 2; i++) {
+        struct headers h = {.serial = PUBLIC_ID, .nonce = SDK_WECHAT_MESSAGES[i].nonce};
+        struct buf lines = {0}, body = {0};
+        int64_t at_ms = strtoll(SDK_WECHAT_MESSAGES[i].timestamp, NULL, 10) * 1000;
+        (void)snprintf(h.timestamp, sizeof h.timestamp, "%s", SDK_WECHAT_MESSAGES[i].timestamp);
+        buf_z(&h.signature, SDK_WECHAT_MESSAGES[i].signature);
+        buf_z(&body, SDK_WECHAT_MESSAGES[i].body);
+        headers_write(&h, &lines);
+        check(&rows[i], judge_raw(&rows[i], buf_view(&lines), buf_view(&body), at_ms));
+        assert_int_equal(word, SEAL_GOOD);
+        buf_char(&body, ' ');
+        struct answer a = judge_raw(&rows[i], buf_view(&lines), buf_view(&body), at_ms);
+        assert_int_equal(a.outcome, U);
+        assert_string_equal(a.detail, "bad signature");
+        headers_free(&h);
+        buf_free(&lines);
+        buf_free(&body);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +505,7 @@ int main(void)
         cmocka_unit_test(timestamps_hold_for_five_minutes_both_ways),
         cmocka_unit_test(every_header_counts),
         cmocka_unit_test(any_byte_of_the_body_changed_is_unknown),
+        cmocka_unit_test(what_wechat_pays_sdk_signed_is_believed_and_only_that),
     };
     int failed = cmocka_run_group_tests(tests, wx_setup, wx_teardown);
     buf_free(&text);

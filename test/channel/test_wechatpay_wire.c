@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes out to WeChat Pay: addresses, bodies, signatures.
+#include "sdk_golden.h"
 #include "wechatpay_fixture.h"
 #include "wechatpay_golden.h"
 #include <stdio.h>
@@ -45,6 +46,21 @@ static void the_canonical_text_and_its_signature_are_as_documented(void **state)
     assert_text(buf_view(&text), "GET\n/v3/certificates\n1\nn\n\n");
     buf_free(&text);
     buf_free(&sign);
+}
+
+static void what_is_signed_is_signed_as_wechat_pays_sdk_does(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof SDK_WECHAT_REQUESTS / sizeof SDK_WECHAT_REQUESTS[0]; i++) {
+        struct buf text = {0}, sign = {0};
+        wechatpay_canonical(SDK_WECHAT_REQUESTS[i].method, str_of(SDK_WECHAT_REQUESTS[i].target),
+                            str_of(SDK_WECHAT_REQUESTS[i].timestamp), str_of(SDK_WECHAT_REQUESTS[i].nonce),
+                            str_of(SDK_WECHAT_REQUESTS[i].body), &text);
+        assert_true(crypto_rsa2_sign(wx.merchant_private, buf_view(&text), &sign));
+        assert_text(buf_view(&sign), SDK_WECHAT_REQUESTS[i].signature);
+        buf_free(&text);
+        buf_free(&sign);
+    }
 }
 
 // The value of name="..." in the Authorization header.
@@ -377,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_canonical_text_and_its_signature_are_as_documented),
+        cmocka_unit_test(what_is_signed_is_signed_as_wechat_pays_sdk_does),
         cmocka_unit_test(a_native_order_is_made),
         cmocka_unit_test(two_requests_have_two_nonces),
         cmocka_unit_test(a_path_in_front_is_signed_too),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fixture.h"
 #include "golden.h"
+#include "sdk_golden.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -212,6 +213,20 @@ static struct str query_of(const struct call_request *r)
     return (struct str){q + 1, r->url.n - (size_t)(q + 1 - r->url.p)};
 }
 
+static void a_precreate_is_signed_as_alipays_sdk_signs_it(void **state)
+{
+    (void)state;
+    struct call call = fixture_call(CALL_CREATE);
+    struct call_request r = {0};
+    struct buf sign = {0};
+    assert_true(alipay_request(&fix.app, &call, STR("两杯/coffee"), NOW_MS, NOW_MS, &r));
+    assert_true(param(query_of(&r), "sign", &sign));
+    assert_string_equal(sign.p, SDK_PRECREATE_SIGN);
+    assert_true(crypto_rsa2_verify(fix.app_public, STR(GOLDEN_CANONICAL), STR(SDK_PRECREATE_SIGN)));
+    buf_free(&sign);
+    request_free(&r);
+}
+
 static void each_method_carries_its_own_content(void **state)
 {
     (void)state;
@@ -393,6 +408,7 @@ int main(void)
         cmocka_unit_test(a_long_subject_is_cut_between_characters),
         cmocka_unit_test(the_canonical_text_is_sorted_by_bytes_and_unescaped),
         cmocka_unit_test(a_precreate_is_the_golden_one_to_the_byte),
+        cmocka_unit_test(a_precreate_is_signed_as_alipays_sdk_signs_it),
         cmocka_unit_test(each_method_carries_its_own_content),
         cmocka_unit_test(the_codes_life_is_rounded_up_to_minutes_and_bounded),
         cmocka_unit_test(a_page_is_an_address_made_here),

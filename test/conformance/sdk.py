@@ -15,6 +15,7 @@ this one, even killed. All of it stays on 127.0.0.1.
 """
 import contextlib
 import glob
+import http.server
 import json
 import os
 import queue
@@ -237,6 +238,55 @@ class Sandbox:
 
     def __exit__(self, *_):
         self.close()
+
+
+def open_for_module(of, **what):
+    """For setUpModule(): each as an attribute of the class, until the module's tests are over. Starting one costs more than a test."""
+    for name, start in what.items():
+        it = start()
+        setattr(of, name, it)
+        unittest.addModuleCleanup(it.close)
+
+
+def respelt(signature):
+    """Another one, of the same length."""
+    return signature[:9] + ("B" if signature[9] == "A" else "A") + signature[10:]
+
+
+class Between:
+    """Stands on the way to a sandbox, and passes on what comes: requests as `ask` makes them of (path, headers, body), answers as
+    `tell` does of (status, headers, body)."""
+
+    def __init__(self, url):
+        self.ask = self.tell = lambda *it: it
+        between = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def serve(self):
+                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                path, headers, sent = between.ask(self.path, dict(self.headers.items()), sent)
+                onward = {k.title(): v for k, v in headers.items() if k.lower() not in ("host", "content-length", "connection")}
+                answer = call(url, self.command, path, sent or None, onward)
+                status, headers, said = between.tell(answer.status, dict(answer.headers.items()), answer.body)
+                self.send_response_only(status)
+                for name, value in {**headers, "Content-Length": str(len(said)), "Connection": "close"}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(said)
+
+            do_GET = do_POST = serve
+
+            def log_message(self, *_):
+                pass
+
+        self.httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.httpd.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.httpd.server_address[1]}"
+        threading.Thread(target=self.httpd.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.httpd.shutdown()
+        self.httpd.server_close()
 
 
 def main():

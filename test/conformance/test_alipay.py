@@ -11,11 +11,13 @@ import sdk
 from harness import Recorder, wait_for
 
 SUBJECT = "绿茶 100% + 1 \"é\" 🍵"  # what breaks when text is decoded twice, or signed in another charset
+NOT_BELIEVED = "验签失败|验签遭遇异常|sign check fail|check Sign|check Cert and Data|证书校验失败"
 numbers = itertools.count(1)
 
 
 def setUpModule():
     sdk.need(sdk.node_path, sdk.class_path)
+    sdk.open_for_module(Gateway, box=sdk.Sandbox, stranger=sdk.Sandbox, node=lambda: sdk.Node("alipay.js"), java=lambda: sdk.Java("Alipay"))
 
 
 class Form(html.parser.HTMLParser):
@@ -42,16 +44,13 @@ class Form(html.parser.HTMLParser):
 
 class Gateway:
     """The cases; each SDK is a class below. Answers are compared under the names the SDK gives them (camel case)."""
-    box = program = None
+    box = stranger = node = java = None  # one sandbox for all, one that has other keys, and the SDKs
+    program = None  # one of those
 
     @classmethod
     def setUpClass(cls):
-        cls.box = sdk.Sandbox()
-        cls.addClassCleanup(cls.box.close)
         cls.shop = Recorder()  # where notifications go; it answers 503 unless told what to say
         cls.addClassCleanup(cls.shop.close)
-        cls.program = cls.open()
-        cls.addClassCleanup(cls.program.close)
         cls.program.call("init", **cls.options())
 
     def setUp(self):
@@ -153,7 +152,8 @@ class Gateway:
             self.assertEqual((fields["subject"], fields["total_amount"], fields["app_id"], fields["seller_id"]),
                              (SUBJECT, "88.80", self.box.identity["app_id"], self.box.identity["seller_id"]))
             self.assertIs(self.program.call("notice", fields=fields), True)
-            self.assertIs(self.program.call("notice", fields={**fields, "total_amount": "0.01"}), False)
+            for spoilt in ({"total_amount": "0.01"}, {"sign": sdk.respelt(fields["sign"])}, {"extra": "x"}):
+                self.assertIs(self.program.call("notice", fields={**fields, **spoilt}), False, spoilt)
 
     # Pages: addresses that the SDK makes, without the gateway
 
@@ -262,22 +262,50 @@ class Gateway:
             self.query()
 
     def test_another_key_is_refused_by_both_sides(self):
-        stranger = sdk.Sandbox()
-        self.addCleanup(stranger.close)
-        with self.open() as program:
-            program.call("init", **self.options(app=stranger))
-            answer = program.call("exec", method="alipay.trade.query", bizContent={"out_trade_no": "x"})
-            self.refused(answer, "isv.invalid-signature", "40002")
-            program.call("init", **self.options(alipay=stranger))
-            with self.assertRaises(sdk.SdkError) as e:
-                program.call("exec", method="alipay.trade.query", bizContent={"out_trade_no": "x"})
-            self.assertRegex(str(e.exception), "验签失败|sign check fail|check Sign|证书校验失败")
+        self.addCleanup(self.program.call, "init", **self.options())
+        self.program.call("init", **self.options(app=self.stranger))
+        self.refused(self.query(), "isv.invalid-signature", "40002")
+        self.program.call("init", **self.options(alipay=self.stranger))
+        with self.assertRaises(sdk.SdkError) as e:
+            self.query()
+        self.assertRegex(str(e.exception), NOT_BELIEVED)
+
+    def test_what_was_altered_on_the_way_is_refused(self):
+        code = self.precreate()
+        self.box.wallet("pay", code=code)
+        way = sdk.Between(self.box.url)
+        self.addCleanup(way.close)
+        self.addCleanup(self.program.call, "init", **self.options())
+        self.program.call("init", **{k: v.replace(self.box.url, way.url) for k, v in self.options().items()})
+        self.assertEqual(self.query()["totalAmount"], "88.80", "passed on as it is, it is good")
+        for what, spoil in (("the amount", lambda body: body.replace(b'"total_amount":"88.80"', b'"total_amount":"00.01"')),
+                            ("a space", lambda body: body.replace(b'"code":', b'"code": ')),
+                            ("the signature", lambda body: re.sub(rb'(?<="sign":")[^"]*', lambda m: sdk.respelt(m[0].decode()).encode(), body)),
+                            ("no signature", lambda body: re.sub(rb',"sign":"[^"]*"', b"", body))):
+            spoilt = []
+
+            def tell(status, headers, body, spoil=spoil, spoilt=spoilt):
+                spoilt.append(spoil(body) != body)
+                return status, headers, spoil(body)
+
+            way.tell = tell
+            with self.subTest(what):
+                with self.assertRaises(sdk.SdkError) as e:
+                    self.query()
+                self.assertRegex(str(e.exception), NOT_BELIEVED if what != "no signature" else f"{NOT_BELIEVED}|signature argument|undefined")
+                self.assertEqual(spoilt, [True])
+        way.tell = lambda *it: it
+        way.ask = lambda path, headers, body: (path, headers, body.replace(b"88.80", b"00.01"))
+        self.number += "x"
+        answer = self.run_method("alipay.trade.precreate", {"out_trade_no": self.number, "total_amount": "88.80", "subject": SUBJECT})
+        self.refused(answer, "isv.invalid-signature", "40002")
 
 
 class NodeSdk(Gateway, unittest.TestCase):
-    @staticmethod
-    def open():
-        return sdk.Node("alipay.js")
+    @classmethod
+    def setUpClass(cls):
+        cls.program = cls.node
+        super().setUpClass()
 
     @classmethod
     def options(cls, app=None, alipay=None):
@@ -287,9 +315,10 @@ class NodeSdk(Gateway, unittest.TestCase):
 
 
 class JavaSdk(Gateway, unittest.TestCase):
-    @staticmethod
-    def open():
-        return sdk.Java("Alipay")
+    @classmethod
+    def setUpClass(cls):
+        cls.program = cls.java
+        super().setUpClass()
 
     @classmethod
     def options(cls, app=None, alipay=None):
@@ -315,11 +344,9 @@ class JavaSdkWithCertificates(JavaSdk):
                 "alipayPublicCertPath": (alipay or cls.box).path(alipay_cert), "rootCertPath": (alipay or cls.box).path("alipay_root_cert.pem")}
 
     def test_a_certificate_it_does_not_have_is_downloaded_and_followed_to_the_root(self):
-        with self.open() as program:
-            program.call("init", **self.options(alipay_cert="app_cert.pem"))  # of the same root, as one of Alipay's before
-            answer = program.call("exec", method="alipay.trade.precreate",
-                                  bizContent={"out_trade_no": self.number, "total_amount": "1", "subject": "x"})
-            self.assertEqual(answer["code"], "10000", answer)
+        self.addCleanup(self.program.call, "init", **self.options())
+        self.program.call("init", **self.options(alipay_cert="app_cert.pem"))  # of the same root, as one of Alipay's before
+        self.assertTrue(self.precreate().startswith("https://"))
 
 
 if __name__ == "__main__":

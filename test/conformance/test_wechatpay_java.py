@@ -9,13 +9,10 @@ import wechatpay
 
 def setUpModule():
     sdk.need(sdk.class_path)
+    sdk.open_for_module(Java, box=sdk.Sandbox, program=lambda: sdk.Java("Wechatpay"))
 
 
 class Java(wechatpay.Gateway):
-    @classmethod
-    def open(cls):
-        return sdk.Java("Wechatpay")
-
     @classmethod
     def init(cls, public_key):
         it = cls.box.identity

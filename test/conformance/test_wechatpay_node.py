@@ -9,13 +9,10 @@ import wechatpay
 
 def setUpModule():
     sdk.need(sdk.node_path)
+    sdk.open_for_module(Axios, box=sdk.Sandbox, program=lambda: sdk.Node("wechatpay.js"))
 
 
 class Axios(wechatpay.Gateway):
-    @classmethod
-    def open(cls):
-        return sdk.Node("wechatpay.js")
-
     @classmethod
     def init(cls, public_key):
         it = cls.box.identity

@@ -12,33 +12,38 @@ numbers = itertools.count(1)
 
 
 class Gateway:
-    """Derive: open() a program and init() it, and the steps, each with answers under the names of the wire. `by`: with which of
+    """Derive: box and program, init() of it, and the steps, each with answers under the names of the wire. `by`: with which of
     the platform's two names the SDK verifies, "certificate" or "key"."""
     by = box = program = None
 
     @classmethod
     def setUpClass(cls):
-        cls.box = sdk.Sandbox()
-        cls.addClassCleanup(cls.box.close)
         cls.shop = Shop()
         cls.addClassCleanup(cls.shop.close)
-        cls.program = cls.open()
-        cls.addClassCleanup(cls.program.close)
         cls.init(cls.box.path("platform_public_key.pem"))
 
     def setUp(self):
         self.number = f"C{os.getpid()}_{next(numbers)}"
-        self.shop.notices.clear()
         self.addCleanup(self.box.faults)
 
     def order(self, **more):
         it = self.box.identity
         return {"appid": it["appid"], "mchid": it["mchid"], "description": "绿茶 100% + 1 \"é\"", "out_trade_no": self.number,
-                "notify_url": self.shop.url + "/notify", "attach": "a=b&c", "amount": {"total": 8880, "currency": "CNY"}, **more}
+                "notify_url": self.notify_url(), "attach": "a=b&c", "amount": {"total": 8880, "currency": "CNY"}, **more}
 
     def refund_order(self, out_refund_no, amount):
-        return {"out_trade_no": self.number, "out_refund_no": out_refund_no, "reason": "退货", "notify_url": self.shop.url + "/refunds",
+        return {"out_trade_no": self.number, "out_refund_no": out_refund_no, "reason": "退货", "notify_url": self.notify_url(),
                 "amount": {"refund": amount, "total": 8880, "currency": "CNY"}}
+
+    def notify_url(self):
+        """Of this order alone: a notice about another one may come at any time."""
+        return f"{self.shop.url}/notify/{self.number}"
+
+    def notices(self, n):
+        """The first n, as they came."""
+        path = "/notify/" + self.number
+        wait_for(lambda: len(self.shop.notices_at[path]) >= n, 20, f"{n} notices of {self.number}")
+        return self.shop.notices_at[path][:n]
 
     def paid(self):
         return self.box.wallet("pay", code=self.native(self.order()))["provider_trade_no"]
@@ -53,8 +58,7 @@ class Gateway:
 
     def told(self, n):
         """The first n notices, as the SDK reads them."""
-        wait_for(lambda: len(self.shop.notices) >= n, 20, f"{n} notices")
-        return [self.notice(headers, body.decode()) for headers, body in self.shop.notices[:n]]
+        return [self.notice(headers, body.decode()) for headers, body in self.notices(n)]
 
     # The life of an order
 
@@ -131,19 +135,17 @@ class Gateway:
     def test_altered_and_forged_notices_do_not_pass(self):
         self.paid()
         self.told(1)
-        headers, body = self.shop.notices[0]
+        ((headers, body),) = self.notices(1)
         for what, changed in (("body", (headers, body.decode() + " ")), ("nonce", (headers | {"Wechatpay-Nonce": "x"}, body.decode())),
                               ("time", (headers | {"Wechatpay-Timestamp": "1"}, body.decode()))):
             with self.subTest(what), self.assertRaises(sdk.SdkError):
                 self.notice(*changed)
         self.box.faults(notify={"forge": True})
         for kind in range(3):  # another key, a probe, a serial nobody knows
-            self.shop.notices.clear()
             self.number += "x"
             self.paid()
-            wait_for(lambda: len(self.shop.notices) >= 2, 20, "two notices")
             good = 0
-            for headers, body in self.shop.notices:
+            for headers, body in self.notices(2):
                 try:
                     self.notice(headers, body.decode())
                     good += 1

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define require(condition)                                                                                             \
@@ -17,12 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct crypto_key *signer;
 static struct alipay_app app = {.gateway = "", .app_id = "1", .seller_id = "", .notify_url = ""};
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+// By whatever runs this, libFuzzer or replay.c.
+static void prepare(void)
 {
     struct buf pkcs8 = {0}, pkcs1 = {0}, spki = {0};
     char why[160];
-    (void)argc;
-    (void)argv;
+    if (signer) return;
     require(crypto_rsa_generate(&pkcs8, &pkcs1, &spki));
     signer = crypto_private_key_parse(buf_view(&pkcs8), why);
     app.alipay_key = crypto_public_key_parse(buf_view(&spki), why);
@@ -30,7 +29,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     buf_free(&pkcs8);
     buf_free(&pkcs1);
     buf_free(&spki);
-    return 0;
 }
 
 static void check(const struct answer *a)
@@ -72,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct answer a = {0};
     struct buf body = {0}, text = {0};
     if (size < 2) return 0;
+    prepare();
     struct str in = {(const char *)data + 2, size - 2};
     struct call call = {.method = CALL_CREATE + data[1] % 6, .amount_fen = 100, .total_fen = 100};
     bool behind = data[0] & 1;

@@ -46,8 +46,10 @@ static void check(enum notice_verdict v, const struct notice *n)
     require((n->why[0] == 0) == (v == NOTICE_GOOD));
     require((n->answer.outcome == OUTCOME_DONE) == (v == NOTICE_GOOD));
     require(v == NOTICE_GOOD || n->answer.fact == FACT_NONE);
-    require(n->answer.fact == FACT_NONE || n->answer.fact == FACT_PAID);
-    require((n->answer.fact == FACT_PAID) == (n->answer.captured_fen > 0));
+    bool money = n->answer.fact == FACT_PAID || n->answer.fact == FACT_PAID_SOME_REFUNDED;
+    require(n->answer.fact == FACT_NONE || money);
+    // The case of a strange one shows its money as far as that could be read.
+    require(v == NOTICE_STRANGE || money == (n->answer.captured_fen > 0));
     require(n->answer.captured_fen <= AMOUNT_MAX_FEN);
 }
 

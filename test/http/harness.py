@@ -5,6 +5,7 @@ Nothing here knows the program's inside. A test class derives from `Case`, which
 when they are done, stops it by SIGTERM, which has to end with exit status 0 within 10 s. Tests of one class share the
 server: each makes SKUs of its own, and looks only at its own orders.
 """
+import atexit
 import contextlib
 import http.client
 import http.server
@@ -111,7 +112,7 @@ def raw(base, data, timeout=5):
         return out
 
 
-def wait_for(probe, limit_s=5.0, what="it"):
+def wait_for(probe, limit_s=5.0, what="it", every_s=0.02):
     """The first true value of probe(), or a failure that shows the last one."""
     end = time.monotonic() + limit_s
     while True:
@@ -120,7 +121,7 @@ def wait_for(probe, limit_s=5.0, what="it"):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not happen within {limit_s} s; last seen: {value!r}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def run_till(*args, env=None, cwd=None, timeout=30):
@@ -187,13 +188,43 @@ class Process:
         return status, time.monotonic() - begin
 
 
-class Till:
-    """`till dev` and what a shop, a buyer and an operator do with it."""
+class Keys:
+    """The sandbox's key pairs take a processor two seconds to make, so they are made once and lent to every server whose data
+    are its own. TILL_TEST_KEYS is a directory for several programs at once; without it each makes its own."""
+    _dir = None
 
-    def __init__(self, *flags, data=None, public_url=None):
+    @classmethod
+    def path(cls):
+        if cls._dir is None:
+            cls._dir = os.environ.get("TILL_TEST_KEYS") or tempfile.mkdtemp(prefix="till-keys-")
+            if "TILL_TEST_KEYS" not in os.environ:
+                atexit.register(shutil.rmtree, cls._dir, True)
+        return os.path.join(cls._dir, "keys")
+
+    @classmethod
+    def lend(cls, to):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copytree(cls.path(), to)
+
+    @classmethod
+    def keep(cls, made):
+        """Whole or not at all; whoever comes second has made his in vain."""
+        if not os.path.exists(cls.path()):
+            copy = tempfile.mkdtemp(dir=os.path.dirname(cls.path()))
+            shutil.copytree(made, copy, dirs_exist_ok=True)
+            try:
+                os.rename(copy, cls.path())
+            except OSError:
+                shutil.rmtree(copy)
+
+
+class Till:
+    """`till dev` and what a shop, a buyer and an operator do with it. `stranger`: at another merchant's, with keys of his own."""
+
+    def __init__(self, *flags, data=None, public_url=None, stranger=False):
         port, sandbox_port = free_ports(2)
         self.url, self.sandbox = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
-        self.own_data = data is None
+        self.own_data, self.stranger = data is None, stranger
         self.data = data or tempfile.mkdtemp(prefix="till-http-")
         args = ["dev", "--listen", f"127.0.0.1:{port}", "--sandbox-listen", f"127.0.0.1:{sandbox_port}",
                 "--data", self.data]
@@ -202,7 +233,12 @@ class Till:
         self.server = Process(args + list(flags), (self.url, "/readyz"), os.path.join(self.data, "stderr.log"))
 
     def start(self):
+        keys, lent = os.path.join(self.data, "keys"), self.own_data and not self.stranger
+        if lent:
+            Keys.lend(keys)
         self.server.start()
+        if lent:
+            Keys.keep(keys)
         return self
 
     def restart(self):
@@ -348,6 +384,9 @@ class Till:
                 values[key] = float(value)
         return values
 
+    def notices_refused(self):
+        return sum(v for k, v in self.metrics().items() if k.startswith("till_notifications_refused_total"))
+
     def snapshot(self):
         """All that a caller can see of the state, to compare before and after something that must change nothing."""
         orders = self.all("/v1/orders")
@@ -424,6 +463,33 @@ class Case(unittest.TestCase):
         self.assertEqual(told, [to for _, to in states], "events and timeline tell the same states")
 
 
+class MoneyCase(Case):
+    """Money: whatever is captured is the order's own or goes back, exactly once and in full."""
+
+    def paid(self, quantity=2, price=100, **more):
+        order = self.till.place(self.till.sku(price=price), quantity, **more)
+        self.till.scan_and_pay(order)
+        return self.till.until(order["id"], "paid", 1.5)
+
+    def refund(self, order, **body):
+        return self.till.call("POST", f"/v1/orders/{order['id']}/refunds", body)
+
+    def settle(self, how_far="10m", times=12):
+        """Time passes until nothing is due, however often a call in flight keeps the clock from settling."""
+        for _ in range(times):
+            if self.till.advance(how_far, settled=False)["settled"]:
+                return
+        self.fail("the clock never settles")
+
+    def assert_books_balance(self):
+        """What the provider captured and gave back is what the orders say; then the audit says so too."""
+        ledger = self.till.ledger()
+        orders = self.till.all("/v1/orders")
+        kept = sum(o["paid_amount"] - o["refunded_amount"] for o in orders if o["state"] == "paid")
+        self.assertEqual(ledger["captured"] - ledger["refunded"], kept, ledger)
+        self.assert_audit()
+
+
 class Recorder:
     """Stands where Till's public address is: keeps what the provider sends there and, unless told otherwise, passes it
     on. So a test gets hold of genuine notifications, to repeat, reorder or alter them."""
@@ -465,7 +531,7 @@ class Recorder:
         self.thread.join(5)
 
 
-def at_once(*jobs):
+def at_once(*jobs, limit_s=60):
     """Runs the jobs in threads that begin together; returns what each returned, in order. A job's failure is raised."""
     results, gate = [None] * len(jobs), threading.Barrier(len(jobs))
 
@@ -480,8 +546,8 @@ def at_once(*jobs):
     for t in threads:
         t.start()
     for t in threads:
-        t.join(60)
-        assert not t.is_alive(), "a request did not end within a minute"
+        t.join(limit_s)
+        assert not t.is_alive(), f"it did not end within {limit_s} s"
     for ok, value in results:
         if not ok:
             raise value

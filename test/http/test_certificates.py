@@ -68,7 +68,7 @@ class CertificateMode(unittest.TestCase):
         self.start(self.flags + self.certificates(root="app_cert.pem"), (self.url, "/readyz"), "serve")
         order = self.good("POST", "/v1/orders", {"amount": 1, "subject": "x", "channel": "alipay"})
         timeline = self.good("GET", f"/v1/orders/{order['id']}/timeline")["data"]
-        self.assertIn("isv.invalid-root-cert-sn", {row.get("detail") for row in timeline}, timeline)
+        self.assertIn("isv.invalid-alipay-root-cert-sn", {row.get("detail") for row in timeline}, timeline)
 
 
 if __name__ == "__main__":

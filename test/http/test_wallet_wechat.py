@@ -598,7 +598,8 @@ class Faults(Sandbox):
         self.faults(gateway={"rate_limit": 0.25}, refund={"wechatpay": "abnormal"})
         it = call(self.url, "GET", "/wallet/faults").json
         self.assertEqual((it["gateway"]["rate_limit"], it["refund"]), (0.25, {"wechatpay": "abnormal"}))
-        for wrong in ({"refund": {"wechatpay": "lost"}}, {"refund": {"alipay": "success"}}, {"refund": 1}, {"gateway": {"rate_limit": 2}}):
+        for wrong in ({"refund": {"wechatpay": "lost"}}, {"refund": {"alipay": "abnormal"}}, {"refund": {"bank": "success"}}, {"refund": 1},
+                      {"gateway": {"rate_limit": 2}}):
             with self.subTest(wrong):
                 self.assertEqual(call(self.url, "PUT", "/wallet/faults", wrong).status, 400)
         self.assertEqual(call(self.url, "GET", "/wallet/faults").json, it)

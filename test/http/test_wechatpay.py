@@ -5,8 +5,6 @@ The gateway keeps to WeChat Pay's documents and shares no code with Till: it che
 the openssl program, and seals notifications with the system's libcrypto.
 """
 import base64
-import ctypes
-import ctypes.util
 import json
 import os
 import re
@@ -19,6 +17,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from harness import Case, Process, call, free_ports, instant, wait_for
+from wechat import seal
 
 MCHID, APPID, SERIAL, KEY_ID = "1900000001", "wx0123456789abcdef", "5157F09EFDC096DE15EBE81A47057A7232F1B8E1", "PUB_KEY_ID_0119"
 APIV3_KEY = "0123456789abcdef0123456789ABCDEF"
@@ -28,27 +27,12 @@ def openssl(*args, data=b""):
     return subprocess.run(["openssl", *args], input=data, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
 
 
-def seal(plain, nonce, associated):
-    """AES-256-GCM with the APIv3 key: the ciphertext with its tag behind it, in base64."""
-    lib = ctypes.CDLL(ctypes.util.find_library("crypto"))
-    for function in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm"):
-        getattr(lib, function).restype = ctypes.c_void_p
-    c, n = ctypes.c_void_p(lib.EVP_CIPHER_CTX_new()), ctypes.c_int(0)
-    out, tag = ctypes.create_string_buffer(len(plain) + 16), ctypes.create_string_buffer(16)
-    lib.EVP_EncryptInit_ex(c, ctypes.c_void_p(lib.EVP_aes_256_gcm()), None, APIV3_KEY.encode(), nonce.encode())
-    lib.EVP_EncryptUpdate(c, None, ctypes.byref(n), associated.encode(), len(associated))
-    lib.EVP_EncryptUpdate(c, out, ctypes.byref(n), plain, len(plain))
-    lib.EVP_EncryptFinal_ex(c, None, ctypes.byref(n))
-    lib.EVP_CIPHER_CTX_ctrl(c, 0x10, 16, tag)  # EVP_CTRL_GCM_GET_TAG
-    lib.EVP_CIPHER_CTX_free(c)
-    return base64.b64encode(out.raw[:len(plain)] + tag.raw).decode()
-
-
 class Gateway:
     """What WeChat Pay would answer. A trade is a dict; what a merchant's request said stands under "asked"."""
 
     def __init__(self, folder):
         self.folder, self.trades, self.refunds, self.wrong, self.lock = folder, {}, {}, [], threading.Lock()
+        self.signers, self.signer, self.certificates = {KEY_ID: "platform"}, KEY_ID, []
         for who in ("merchant", "platform"):
             openssl("genrsa", "-out", self.file(f"{who}.pem"), "2048")
             openssl("rsa", "-in", self.file(f"{who}.pem"), "-pubout", "-out", self.file(f"{who}_public.pem"))
@@ -78,8 +62,22 @@ class Gateway:
         """The headers of an answer or a notification."""
         timestamp, nonce = str(int(time.time())), "c5ac7061fccab6bf3e254dcf98995b8c"
         text = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
-        return {"Wechatpay-Timestamp": timestamp, "Wechatpay-Nonce": nonce, "Wechatpay-Serial": KEY_ID, "Wechatpay-Signature":
-                base64.b64encode(openssl("dgst", "-sha256", "-sign", self.file("platform.pem"), data=text)).decode()}
+        key = self.file(f"{self.signers[self.signer]}.pem")
+        return {"Wechatpay-Timestamp": timestamp, "Wechatpay-Nonce": nonce, "Wechatpay-Serial": self.signer, "Wechatpay-Signature":
+                base64.b64encode(openssl("dgst", "-sha256", "-sign", key, data=text)).decode()}
+
+    def certify(self, serial):
+        """A platform certificate of this serial, not shown to anybody yet."""
+        self.signers[serial] = serial
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.file(f"{serial}.pem"), "-out", self.file(f"{serial}_cert.pem"),
+                "-set_serial", "0x" + serial, "-subj", "/CN=Tenpay.com", "-days", "30")
+
+    def certificate(self, serial):
+        with open(self.file(f"{serial}_cert.pem"), "rb") as f:
+            sealed = seal(APIV3_KEY.encode(), f.read(), "61f9c719728a", "certificate")
+        return {"serial_no": serial, "effective_time": "2026-01-01T00:00:00+08:00", "expire_time": "2031-01-01T00:00:00+08:00",
+                "encrypt_certificate": {"algorithm": "AEAD_AES_256_GCM", "nonce": "61f9c719728a", "associated_data": "certificate",
+                                        "ciphertext": sealed}}
 
     def check(self, method, target, authorization, body):
         fields = dict(re.findall(r'(\w+)="([^"]*)"', authorization))
@@ -105,7 +103,8 @@ class Gateway:
         """(status, JSON or None) of one request that was signed well."""
         path = target.split("?")[0].split("/")[2:]
         if path == ["certificates"]:
-            return 404, {"code": "RESOURCE_NOT_EXISTS", "message": "x"}
+            return (200, {"data": [self.certificate(c) for c in self.certificates]}) if self.certificates else \
+                   (404, {"code": "RESOURCE_NOT_EXISTS", "message": "x"})
         if path[:2] == ["pay", "transactions"] and len(path) == 3:
             self.trades.setdefault(asked["out_trade_no"], {"state": "NOTPAY", "asked": asked})
             return 200, {"code_url": "weixin://wxpay/bizpayurl?pr=" + asked["out_trade_no"]}
@@ -173,20 +172,24 @@ class Gateway:
         body = json.dumps({"id": "EV-1", "create_time": "2026-11-23T09:49:59+08:00", "event_type": "TRANSACTION.SUCCESS",
                            "resource_type": "encrypt-resource", "summary": "支付成功",
                            "resource": {"original_type": "transaction", "algorithm": "AEAD_AES_256_GCM", "nonce": nonce,
-                                        "associated_data": associated, "ciphertext": seal(plain, nonce, associated)}},
+                                        "associated_data": associated, "ciphertext": seal(APIV3_KEY.encode(), plain, nonce, associated)}},
                           ensure_ascii=False).encode()
         return body, dict(self.signed(body), **{"Content-Type": "application/json"})
 
 
-class WechatPay(Case):
+class GatewayCase(Case):
     @classmethod
     def setUpClass(cls):
         folder = tempfile.mkdtemp(prefix="till-wechat-")
         cls.addClassCleanup(shutil.rmtree, folder, True)
         cls.gateway = Gateway(folder)
         cls.addClassCleanup(cls.gateway.close)
-        cls.FLAGS = tuple(cls.gateway.flags())
+        cls.FLAGS = tuple(cls.flags())
         super().setUpClass()
+
+    @classmethod
+    def flags(cls):
+        return cls.gateway.flags()
 
     def setUp(self):
         super().setUp()
@@ -200,6 +203,8 @@ class WechatPay(Case):
         self.assertEqual(order["state"], "awaiting_payment", order)
         return order, order["payment"]["out_trade_no"]
 
+
+class WechatPay(GatewayCase):
     def test_the_code_is_wechat_s_and_the_order_asked_for_is_ours(self):
         order, number = self.place()
         self.assertEqual(order["payment"]["qr_code"], "weixin://wxpay/bizpayurl?pr=" + number)
@@ -253,16 +258,17 @@ class WechatPay(Case):
         self.assertEqual(refund["amount"], {"refund": 50, "total": 200, "currency": "CNY"})
 
     def refused(self, what, body, headers):
+        self.n_refused += 1
         answer = self.till.call("POST", "/notify/wechatpay", body, headers)
         with self.subTest(what):
             self.assertEqual(answer.status, 401, repr(answer))
             self.assertEqual(answer.json["code"], "FAIL")
 
-    def test_what_wechat_did_not_say_changes_nothing(self):
+    def test_row_16_what_wechat_did_not_say_changes_nothing(self):
         order, number = self.place()
         self.gateway.pay(number)
         notice, headers = self.gateway.notice(number)
-        before = self.till.snapshot()
+        before, counted, self.n_refused = self.till.snapshot(), self.till.notices_refused(), 0
         self.refused("no body", b"", headers)
         self.refused("no headers", notice, {})
         for name in ("Timestamp", "Nonce", "Serial", "Signature"):
@@ -276,9 +282,60 @@ class WechatPay(Case):
         self.refused("another state", *self.gateway.notice(number, trade_state="NOTPAY"))
         self.refused("no amount", *self.gateway.notice(number, amount=None))
         self.unchanged(before)
+        self.assertEqual(self.till.notices_refused() - counted, self.n_refused)
         self.assertEqual(self.till.order(order["id"])["state"], "awaiting_payment")
         self.assertIn(self.till.call("POST", "/notify/wechatpay", notice, headers).status, (200, 204))
         self.till.until(order["id"], "paid")
+
+
+class KeysThatChange(GatewayCase):
+    OLD, NEW = "3A" * 20, "4B" * 20
+
+    @classmethod
+    def flags(cls):
+        """By certificates alone."""
+        for serial in (cls.OLD, cls.NEW):
+            cls.gateway.certify(serial)
+        cls.gateway.signer, cls.gateway.certificates = cls.OLD, [cls.OLD]
+        return [f for f in cls.gateway.flags() if "platform_key" not in f] + ["--wechatpay.platform_key_file=", "--wechatpay.platform_key_id="]
+
+    def on_its_way(self):
+        """An order, and the notification that it was paid; whoever asks is told that it was not."""
+        order, number = self.place()
+        self.gateway.pay(number)
+        notice = self.gateway.notice(number)
+        self.gateway.trades[number]["state"] = "NOTPAY"
+        return order, notice
+
+    def tell(self, notice):
+        return self.till.call("POST", "/notify/wechatpay", *notice).status
+
+    def state(self, order):
+        return self.till.order(order["id"])["state"]
+
+    def test_row_19_the_platform_s_key_changes_between_sending_and_receiving(self):
+        refused = lambda: self.till.metrics()['till_notifications_refused_total{verdict="forged"}']
+        one, signed_by_the_old = self.on_its_way()
+        two, number = self.place()
+        self.gateway.signer, self.gateway.certificates = self.NEW, [self.OLD, self.NEW]
+        self.gateway.pay(number)
+        signed_by_the_new, before = self.gateway.notice(number), refused()
+        self.gateway.trades[number]["state"] = "NOTPAY"
+        self.assertEqual((self.tell(signed_by_the_new), refused() - before), (401, 1), "not known yet")
+        self.assertEqual(self.state(two), "awaiting_payment")
+        self.assertIn(self.tell(signed_by_the_old), (200, 204), "both are valid for a while")
+        self.till.until(one["id"], "paid")
+        self.till.advance("61s")  # until new certificates may be asked for
+        wait_for(lambda: self.tell(signed_by_the_new) in (200, 204), 5, "belief in what is told again")
+        self.till.until(two["id"], "paid")
+        self.gateway.signer = self.OLD
+        three, signed_by_the_old = self.on_its_way()
+        self.gateway.signer, self.gateway.certificates = self.NEW, [self.NEW]
+        self.till.advance("13h")
+        self.place()  # used again, the channel looks whether certificates are new
+        wait_for(lambda: self.tell(signed_by_the_old) == 401, 5, "an end of belief in the old one")
+        self.assertNotEqual(self.state(three), "paid")
+        self.assert_audit()
 
 
 class ServeFollowsItsSandbox(unittest.TestCase):

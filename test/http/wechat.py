@@ -2,6 +2,7 @@
 """A merchant of WeChat Pay who knows only what is published: signs his requests, checks every answer's signature, is
 notified, and opens what is encrypted for him. Signing is left to the openssl command, AES-GCM to libcrypto."""
 import base64
+import collections
 import ctypes
 import ctypes.util
 import http.server
@@ -17,7 +18,7 @@ CRYPTO = ctypes.CDLL(ctypes.util.find_library("crypto"))
 for function in ("EVP_CIPHER_CTX_new", "EVP_aes_256_gcm", "EVP_sha256", "EVP_MD_CTX_new", "BIO_new_mem_buf", "PEM_read_bio_PrivateKey",
                  "PEM_read_bio_PUBKEY"):
     getattr(CRYPTO, function).restype = ctypes.c_void_p
-GCM_SET_TAG = 0x11
+GCM_GET_TAG, GCM_SET_TAG = 0x10, 0x11
 _keys = {}
 
 
@@ -55,6 +56,19 @@ def verifies(public_key_file, data, signature):
             and CRYPTO.EVP_DigestVerify(c, raw, ctypes.c_size_t(len(raw)), data, ctypes.c_size_t(len(data))) == 1)
     CRYPTO.EVP_MD_CTX_free(c)
     return good
+
+
+def seal(key, plain, nonce, associated):
+    """AES-256-GCM with the APIv3 key: the ciphertext with its tag behind it, in base64."""
+    c, n = ctypes.c_void_p(CRYPTO.EVP_CIPHER_CTX_new()), ctypes.c_int()
+    out, tag = ctypes.create_string_buffer(len(plain) + 16), ctypes.create_string_buffer(16)
+    CRYPTO.EVP_EncryptInit_ex(c, ctypes.c_void_p(CRYPTO.EVP_aes_256_gcm()), None, key, nonce.encode())
+    CRYPTO.EVP_EncryptUpdate(c, None, ctypes.byref(n), associated.encode(), len(associated))
+    CRYPTO.EVP_EncryptUpdate(c, out, ctypes.byref(n), plain, len(plain))
+    CRYPTO.EVP_EncryptFinal_ex(c, None, ctypes.byref(n))
+    CRYPTO.EVP_CIPHER_CTX_ctrl(c, GCM_GET_TAG, 16, tag)
+    CRYPTO.EVP_CIPHER_CTX_free(c)
+    return base64.b64encode(out.raw[:len(plain)] + tag.raw).decode()
 
 
 def gcm_open(key, nonce, associated_data, sealed):
@@ -162,7 +176,7 @@ class Shop:
     handler for each path, which returns status, headers and body."""
 
     def __init__(self):
-        self.notices, self.reply, self.pages = [], 200, {}
+        self.notices, self.notices_at, self.reply, self.pages = [], collections.defaultdict(list), 200, {}
         shop = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -179,7 +193,9 @@ class Shop:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                shop.notices.append((dict(self.headers.items()), body))
+                notice = (dict(self.headers.items()), body)
+                shop.notices.append(notice)
+                shop.notices_at[self.path].append(notice)
                 self.answer(shop.reply)
 
             def do_GET(self):

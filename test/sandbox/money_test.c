@@ -158,13 +158,99 @@ static void cancel_is_refused_after_a_partial_refund_and_after_a_day(void **stat
     expect_ledger(r, 2000, 300, 2, 1);
 }
 
+static void faults(struct rig *r, const char *refund)
+{
+    char body[64];
+    (void)snprintf(body, sizeof body, "{\"refund\":{\"alipay\":\"%s\"}}", refund);
+    json_t *o = rig_json(r, "PUT", "/wallet/faults", body, 200);
+    if (strcmp(refund, "success") != 0) expect_text(json_object_get(o, "refund"), "alipay", refund);
+    json_decref(o);
+}
+
+// What a refund call, and then a query, say of refund r1 of this trade.
+static void expect_refund(struct rig *r, const char *number, const char *fund_change, const char *refund_status)
+{
+    char body[160];
+    (void)snprintf(body, sizeof body, "{\"out_trade_no\":\"%s\",\"refund_amount\":\"10\",\"out_request_no\":\"r1\"}",
+                   number);
+    json_t *o = rig_call(r, REFUND, body);
+    expect_text(o, "code", "10000");
+    expect_text(o, "fund_change", fund_change);
+    json_decref(o);
+    (void)snprintf(body, sizeof body, "{\"out_trade_no\":\"%s\",\"out_request_no\":\"r1\"}", number);
+    o = rig_call(r, REFUND_QUERY, body);
+    expect_text(o, "code", "10000");
+    expect_text(o, "refund_status", refund_status);
+    json_decref(o);
+}
+
+static void a_refund_that_was_made_may_say_it_moved_nothing(void **state)
+{
+    struct rig *r = *state;
+    paid_trade(r, "N1", "10.00");
+    faults(r, "fund_change_n");
+    expect_refund(r, "N1", "N", "REFUND_SUCCESS");
+    expect_ledger(r, 1000, 1000, 1, 1);
+}
+
+static void a_late_refund_is_unknown_until_it_is_made(void **state)
+{
+    struct rig *r = *state;
+    paid_trade(r, "N1", "10.00");
+    paid_trade(r, "N2", "10.00");
+    faults(r, "late");
+    for (int i = 0; i < 2; i++) { // again: under way, and not twice
+        expect_refund(r, "N1", "N", NULL);
+        expect_refund(r, "N2", "N", NULL);
+    }
+    expect_ledger(r, 2000, 0, 2, 0);
+    expect(r, REFUND, "{\"out_trade_no\":\"N1\",\"refund_amount\":\"1\",\"out_request_no\":\"r2\"}", "40004",
+           "ACQ.REASON_TRADE_REFUND_FEE_ERR"); // what is under way is no longer there to be refunded
+    expect(r, "alipay.trade.cancel", "{\"out_trade_no\":\"N1\"}", "40004", "ACQ.REASON_TRADE_REFUND_FEE_ERR");
+    faults(r, "success"); // what was taken is made nevertheless
+    expect_refund(r, "N1", "N", NULL);
+    rig_advance(r, "15s");
+    expect_refund(r, "N1", "N", "REFUND_SUCCESS");
+    expect_refund(r, "N2", "N", "REFUND_SUCCESS");
+    expect_ledger(r, 2000, 2000, 2, 2);
+}
+
+static void a_lost_refund_is_as_good_as_never_asked_for(void **state)
+{
+    struct rig *r = *state;
+    paid_trade(r, "N1", "10.00");
+    faults(r, "lost");
+    expect_refund(r, "N1", "N", NULL);
+    rig_advance(r, "1h");
+    expect_refund(r, "N1", "N", NULL);
+    expect_ledger(r, 1000, 0, 1, 0);
+    faults(r, "success");
+    expect_refund(r, "N1", "Y", "REFUND_SUCCESS");
+    expect_ledger(r, 1000, 1000, 1, 1);
+}
+
+static void a_word_nobody_knows_is_refused(void **state)
+{
+    struct rig *r = *state;
+    json_t *o = rig_json(r, "PUT", "/wallet/faults", "{\"refund\":{\"alipay\":\"abnormal\"}}", 400);
+    expect_text(o, "pointer", "/refund/alipay");
+    json_decref(o);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(a_refund_repeated_moves_money_once),        T(refund_fee_is_cumulative_and_the_last_refund_closes_the_trade),
-        T(refunds_that_cannot_be_are_refused),        T(the_whole_may_be_refunded_without_a_number),
-        T(a_refund_query_answers_success_or_nothing), T(cancel_is_refused_after_a_partial_refund_and_after_a_day),
+        T(a_refund_repeated_moves_money_once),
+        T(refund_fee_is_cumulative_and_the_last_refund_closes_the_trade),
+        T(refunds_that_cannot_be_are_refused),
+        T(the_whole_may_be_refunded_without_a_number),
+        T(a_refund_that_was_made_may_say_it_moved_nothing),
+        T(a_late_refund_is_unknown_until_it_is_made),
+        T(a_lost_refund_is_as_good_as_never_asked_for),
+        T(a_word_nobody_knows_is_refused),
+        T(a_refund_query_answers_success_or_nothing),
+        T(cancel_is_refused_after_a_partial_refund_and_after_a_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

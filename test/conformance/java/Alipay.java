@@ -23,7 +23,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.function.Supplier;
 
-/** com.alipay.sdk:alipay-sdk-java: execute and certificateExecute, pageExecute, and its judgement of notifications. */
+/** com.alipay.sdk:alipay-sdk-java: execute and certificateExecute, pageExecute, its judgement of notifications, and its signing of anything. */
 public final class Alipay {
     private static final Map<String, Supplier<AlipayRequest<? extends AlipayResponse>>> METHODS = Map.of(
             "alipay.trade.precreate", AlipayTradePrecreateRequest::new, "alipay.trade.query", AlipayTradeQueryRequest::new,
@@ -50,6 +50,14 @@ public final class Alipay {
                 return client.pageExecute(request(in), text(in, "http")).getBody();
             case "notice":
                 return notice(in);
+            case "sign":
+                return AlipaySignature.rsaSign(text(in, "content"), text(in, "privateKey"), "UTF-8", "RSA2");
+            case "signNotice":
+                return AlipaySignature.rsaSign(AlipaySignature.getSignCheckContentV1(fields(in)), text(in, "privateKey"), "UTF-8", "RSA2");
+            case "signNoticeV2": // sorted and joined as requests are, with their sign_type
+                return AlipaySignature.rsaSign(AlipaySignature.getSignCheckContentV2(fields(in)), text(in, "privateKey"), "UTF-8", "RSA2");
+            case "isSigned": // a request
+                return AlipaySignature.rsaCheckV2(fields(in), text(in, "publicKey"), "UTF-8", "RSA2");
             default:
                 throw new IllegalArgumentException(op);
         }
@@ -99,10 +107,14 @@ public final class Alipay {
         }
     }
 
-    private static boolean notice(JsonObject in) throws AlipayApiException {
+    private static Map<String, String> fields(JsonObject in) {
         Map<String, String> fields = new HashMap<>();
         in.getAsJsonObject("fields").entrySet().forEach(e -> fields.put(e.getKey(), e.getValue().getAsString()));
-        return hasCertificates ? AlipaySignature.rsaCertCheckV1(fields, key, "UTF-8", "RSA2")
-                : AlipaySignature.rsaCheckV1(fields, key, "UTF-8", "RSA2");
+        return fields;
+    }
+
+    private static boolean notice(JsonObject in) throws AlipayApiException {
+        return hasCertificates ? AlipaySignature.rsaCertCheckV1(fields(in), key, "UTF-8", "RSA2")
+                : AlipaySignature.rsaCheckV1(fields(in), key, "UTF-8", "RSA2");
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// npm wechatpay-axios-plugin: calls whose answers it verifies, and its pieces for notices and for a page's parameters.
+// npm wechatpay-axios-plugin: calls whose answers it verifies, and its pieces for notices, for a page's parameters
+// and for the platform's own side.
 'use strict';
 const { Wechatpay, Rsa, Aes, Formatter } = require('wechatpay-axios-plugin');
 const { serve } = require('./lines.js');
@@ -34,6 +35,18 @@ serve({
     if (!Rsa.verify(Formatter.response(at, nonce, body), signature, keys.certs[serial])) throw new Error('not verified');
     const { resource, event_type: event } = JSON.parse(body);
     return { event, resource: JSON.parse(Aes.AesGcm.decrypt(resource.ciphertext, keys.apiv3, resource.nonce, resource.associated_data)) };
+  },
+  // The headers of an answer or a notice.
+  sign({ body, serial, privateKey }) {
+    const [at, nonce] = [String(Formatter.timestamp()), Formatter.nonce()];
+    return { 'Wechatpay-Timestamp': at, 'Wechatpay-Nonce': nonce, 'Wechatpay-Serial': serial,
+      'Wechatpay-Signature': Rsa.sign(Formatter.response(at, nonce, body), privateKey) };
+  },
+  seal({ text, apiv3, nonce, associated }) {
+    return Aes.AesGcm.encrypt(text, apiv3, nonce, associated);
+  },
+  isSigned({ http, target, at, nonce, body, signature, publicKey }) {
+    return Rsa.verify(Formatter.request(http, target, at, nonce, body), signature, publicKey);
   },
   page({ appid, prepay_id: id }) {
     const it = { appId: appid, timeStamp: String(Formatter.timestamp()), nonceStr: Formatter.nonce(), package: `prepay_id=${id}`, signType: 'RSA' };
