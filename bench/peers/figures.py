@@ -79,6 +79,8 @@ def cell(row, reference):
         late = " / ".join(number(e[k]) for k in ("p50_ms", "p99_ms", "max_ms"))
     if 0 < e["done"] < e["scheduled"]:
         late = f"cut off at {number(e['done'])} of {number(e['scheduled'])}: ≥ " + late
+    if row.get("doubled"):
+        late += f"; {number(row['doubled'])} delivered twice"
     own = row is reference
     return "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |".format(
         row["title"], row["durability"], number(row["schedules_per_second"]), number(e["per_second"], 0 if e["per_second"] >= 10 else 1),

@@ -11,8 +11,9 @@ from process import Client, Server, Unavailable, ask, clean_env, free_port
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 STORE = os.path.join(ROOT, "build-peers")
-sys.path.insert(1, os.path.join(ROOT, "test"))
+sys.path[1:1] = [os.path.join(ROOT, "test"), os.path.join(ROOT, "test", "broker")]
 import fetched  # noqa: E402
+import rocketmq  # noqa: E402
 
 FETCH_LIMIT_S = 600
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable  # Debian's own has Debian's modules
@@ -57,6 +58,7 @@ class System:
     script = None
     in_client = False  # no server: its client holds it all
     warm_up = 500  # items of a first round that does not count; few where one takes seconds
+    restart_wait_s = 12  # what lies between the last item scheduled and the instant, at first
     cutoff_s = 120  # how long after the due instant is waited for the last
 
     def __init__(self, dir):
@@ -107,7 +109,7 @@ class System:
 
 class RabbitMq(System):
     script, programs, packages = "rabbitmq.js", ("erl", "epmd"), ("rabbitmq-server", "erlang-base")
-    type = "classic"
+    type, restart_wait_s = "classic", 25
     SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
     def need(self):
@@ -211,6 +213,59 @@ class Beanstalkd(System):
 
     def probe(self):
         return ask(self.port, b"stats-tube default\r\n").startswith(b"OK")
+
+
+# --- RocketMQ
+
+
+class RocketMqTimers(System):
+    """The cluster of test/broker with one broker, every answer after a flush; the client is RocketMQ's own, in Java."""
+
+    key, title, durability = "rocketmq-timer", "RocketMQ, timer messages, SYNC_FLUSH", DISK
+    note = "delivers at whole seconds"
+    restart_wait_s = 45
+    HEAP_MB = 768
+
+    def __init__(self, dir):
+        super().__init__(dir)
+        self.cluster = None
+
+    def need(self):
+        rocketmq.class_path()
+
+    def versions(self):
+        jars = os.listdir(os.path.join(rocketmq.STORE, "lib"))
+        return [jar[:-len(".jar")] for jar in jars if jar.startswith("rocketmq-broker")]
+
+    def start(self):
+        if self.cluster:
+            self.broker.start()
+            self.broker.ready()
+            return
+        # Both compilers, and the broker's own interval of writing its timer wheel: the harness is made for a quick start.
+        self.cluster = rocketmq.Cluster(config={"flushDiskType": "SYNC_FLUSH", "timerFlushIntervalMs": 1000}, heap_mb=self.HEAP_MB, options=["-XX:TieredStopAtLevel=4"])
+        self.broker = self.cluster.brokers[0]
+        self.data = self.broker.dir
+        self.cluster.create_topic("orders", 4)
+
+    def client(self, again=False):
+        path, classes = rocketmq.class_path(), os.path.join(STORE, "classes")
+        source = os.path.join(HERE, "java", "Timers.java")
+        with fetched.locked(STORE):
+            fetched.java_classes(classes, path, [], [source])
+        return Client(self.dir, ["java", "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:-UsePerfData", f"-Duser.home={self.dir}",
+                                 "-Drocketmq.client.logUseSlf4j=false", "-cp", f"{path}:{classes}", "Timers", self.cluster.name_servers])
+
+    def pids(self):
+        return [self.broker.jvm.pid]
+
+    def kill(self):
+        if self.cluster:
+            self.broker.kill()
+
+    def close(self):
+        if self.cluster:
+            self.cluster.close()
 
 
 # --- PostgreSQL
@@ -346,5 +401,5 @@ class TillStream(Till):
     key, title, seen = "till-stream", "Till, seen by a subscriber of its event stream", "stream"
 
 
-SYSTEMS = [TillOrders, TillAmounts, TillStream, RabbitMqClassic, RabbitMqQuorum, BullMqEverysec, BullMqAlways, Beanstalkd, PgBoss, PgBossDefault,
+SYSTEMS = [TillOrders, TillAmounts, TillStream, RabbitMqClassic, RabbitMqQuorum, BullMqEverysec, BullMqAlways, Beanstalkd, RocketMqTimers, PgBoss, PgBossDefault,
            Graphile, GraphileDefault, SweepPostgres, SweepSqlite]
