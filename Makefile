@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run test quick check bench bench-peers lint coverage clean
+.PHONY: help build run test quick check bench bench-peers bench-shops lint coverage clean
 MAKEFLAGS += --no-print-directory
 
 BENCH ?= place
@@ -22,6 +22,7 @@ help:
 	@echo '               every state of an order, mutants, coverage, 1,000 orders on RocketMQ'
 	@echo 'make bench     build/till bench $$BENCH, place by default (ARGS="--orders 100000")'
 	@echo 'make bench-peers  Till beside other timeout engines, 15 minutes at most (ARGS="--items 2000 --only till,bullmq")'
+	@echo 'make bench-shops  orders a second and oversold units of whole shop systems beside it'
 	@echo 'make lint      what every file keeps to; tools/lint fix mends the form'
 	@echo 'make coverage  what the tests reach; every branch of src/core, or it fails'
 	@echo 'make clean     removes the build directories, nothing else'
@@ -52,6 +53,10 @@ bench: build
 bench-peers: build
 	$(call deps,peers)
 	@exec bench/peers/peers.py $(ARGS)
+
+bench-shops: build
+	$(call deps,peers)
+	@exec bench/peers/shops.py $(ARGS)
 
 lint:
 	$(call deps,lint)
