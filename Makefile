@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build run test quick check bench lint coverage clean
+.PHONY: help build run test quick check bench bench-peers bench-shops lint coverage clean
 MAKEFLAGS += --no-print-directory
 
 BENCH ?= place
@@ -21,6 +21,8 @@ help:
 	@echo 'make check     make test, then what takes long: 100,000 simulated days, 200,000 power losses,'
 	@echo '               every state of an order, mutants, coverage, 1,000 orders on RocketMQ'
 	@echo 'make bench     build/till bench $$BENCH, place by default (ARGS="--orders 100000")'
+	@echo 'make bench-peers  Till beside other timeout engines, 15 minutes at most (ARGS="--items 2000 --only till,bullmq")'
+	@echo 'make bench-shops  orders a second and oversold units of whole shop systems beside it'
 	@echo 'make lint      what every file keeps to; tools/lint fix mends the form'
 	@echo 'make coverage  what the tests reach; every branch of src/core, or it fails'
 	@echo 'make clean     removes the build directories, nothing else'
@@ -48,6 +50,14 @@ check: test
 bench: build
 	@exec build/till bench $(BENCH) $(ARGS)
 
+bench-peers: build
+	$(call deps,peers)
+	@exec bench/peers/peers.py $(ARGS)
+
+bench-shops: build
+	$(call deps,peers)
+	@exec bench/peers/shops.py $(ARGS)
+
 lint:
 	$(call deps,lint)
 	@tools/lint check
@@ -57,4 +67,4 @@ coverage:
 	@tools/coverage
 
 clean:
-	rm -rf build build-sanitized build-coverage build-tsan build-rocketmq build-sdks
+	rm -rf build build-sanitized build-coverage build-tsan build-rocketmq build-sdks build-peers
