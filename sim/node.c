@@ -6,6 +6,7 @@
 #include "clients.h"
 #include "provider_model.h"
 #include "store/sqlite.h"
+#include "store_model.h"
 #include <sqlite3.h>
 #include <stdio.h>
 
@@ -171,6 +172,7 @@ static bool node_open(struct world *w, char why[200])
     disk_now_ms = w->now_ms;
     n->store = sqlite_store_open(&o, w->now_ms + n->offset_ms, why);
     if (!n->store) return false;
+    if (world_has(w, FAULT_STORE)) n->store = store_model_new(w, n->store);
     n->broker = broker_make(w, why);
     if (!n->broker) return false;
     n->engine = engine_make(w, why);

@@ -82,6 +82,12 @@ static void draw_wallets(struct world *w)
     c->by_hand = c->faults ? (unsigned)DRAW(s, 0, 20, 100) : 0;
 }
 
+// Likewise, and last: four days of five have the store in their own process, and are what they were.
+static void draw_store(struct world *w, unsigned allowed)
+{
+    if (random_chance(&w->server, 200)) w->c.faults |= 1u << FAULT_STORE & allowed;
+}
+
 static void draw_config(struct world *w, unsigned allowed)
 {
     struct stream s = stream_of(w->seed, 1);
@@ -106,6 +112,7 @@ static void draw_config(struct world *w, unsigned allowed)
     }
     draw_broker(w, allowed);
     draw_wallets(w);
+    draw_store(w, allowed);
 }
 
 // --- Time
@@ -245,6 +252,7 @@ void world_begin(struct world *w, uint64_t seed, unsigned faults_allowed)
     w->step = 0;
     w->start_ms = w->now_ms = INT64_C(1795400000000) + (int64_t)(seed % 1000) * 86400000;
     w->wallets = stream_of(seed, 8);
+    w->server = stream_of(seed, 20);
     draw_config(w, faults_allowed);
     w->heal_ms = w->start_ms + w->c.shop_ms + 10 * MINUTE;
     w->healing = w->failed = false;

@@ -23,7 +23,8 @@
     X(FAULT_CLOCK, "clock")     /* jumps forth and back, a pause of minutes */                                         \
     X(FAULT_CLIENTS, "clients") /* answers lost on the way, requests sent twice */                                     \
     X(FAULT_AMOUNT, "amount")   /* the buyer is charged another amount; numbers nobody gave */                         \
-    X(FAULT_BROKER, "broker")   /* a broker elsewhere: sends, answers, questions lost; away; restarted, and forgets */
+    X(FAULT_BROKER, "broker")   /* a broker elsewhere: sends, answers, questions lost; away; restarted, and forgets */ \
+    X(FAULT_STORE, "store")     /* a store elsewhere: refuses a batch, or is lost during COMMIT */
 #define X_ENUM(constant, text) constant,
 enum fault_class { FAULTS(X_ENUM) N_FAULTS };
 
@@ -63,6 +64,8 @@ enum fault_class { FAULTS(X_ENUM) N_FAULTS };
     X(SCENE_BROKER_DOWN, "41_broker_down", true)                                                                       \
     X(SCENE_HALF_DROPPED, "42_checkback_lost_or_dropped", true)                                                        \
     X(SCENE_BROKER_DUPLICATES, "43_broker_duplicates", true)                                                           \
+    X(SCENE_COMMIT_UNKNOWN, "46_commit_unknown", true)                                                                 \
+    X(SCENE_BATCH_REFUSED, "48_batch_refused", true)                                                                   \
     X(SCENE_HOT_SKU, "49_hot_sku", true)                                                                               \
     X(SCENE_CODE_RENEWED, "60_code_renewed", false)                                                                    \
     X(SCENE_REOPENED, "61_reopened", false)                                                                            \
@@ -164,7 +167,7 @@ struct world {
     struct config c;
     int64_t start_ms, now_ms, heal_ms;
     bool healing; // faults and buyers have stopped
-    struct stream net, buyers, shop, breaks, relay, wallets;
+    struct stream net, buyers, shop, breaks, relay, wallets, server;
     struct happening *queue;
     unsigned n_queue, queue_cap;
     uint64_t next_seq;
