@@ -19,7 +19,8 @@ help:
 	@echo 'make test      every test there is; the last line counts them'
 	@echo 'make quick     before each commit: lint and unit tests, a minute'
 	@echo 'make check     make test, then what takes long: 100,000 simulated days, 200,000 power losses,'
-	@echo '               every state of an order, mutants, coverage, 1,000 orders on RocketMQ'
+	@echo '               every state of an order, mutants, coverage, 1,000 orders on RocketMQ,'
+	@echo '               500 rounds of kill -9, 20 s of fuzzing for each parser'
 	@echo 'make bench     build/till bench $$BENCH, place by default (ARGS="--orders 100000")'
 	@echo 'make lint      what every file keeps to; tools/lint fix mends the form'
 	@echo 'make coverage  what the tests reach; every branch of src/core, or it fails'
@@ -43,7 +44,7 @@ quick:
 
 check: test
 	$(call deps,coverage)
-	@tools/test coverage core-mutants broker-long sim-long crash-long soak-long explore-long
+	@tools/test coverage core-mutants broker-long sim-long crash-long soak-long explore-long kill-long fuzz-long
 
 bench: build
 	@exec build/till bench $(BENCH) $(ARGS)
@@ -57,4 +58,4 @@ coverage:
 	@tools/coverage
 
 clean:
-	rm -rf build build-sanitized build-coverage build-tsan build-rocketmq build-sdks
+	rm -rf build build-sanitized build-fuzz build-coverage build-tsan build-rocketmq build-sdks

@@ -18,6 +18,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -113,6 +114,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--folder", help="where the store and the logs are put and stay; else they stay only after a failure")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # the finally below ends what was started
     again = f"test/kill/rounds.py --rounds {options.rounds} --seed {options.seed}"
     print(again, flush=True)
     folder = options.folder or tempfile.mkdtemp(prefix="till-kill-")
