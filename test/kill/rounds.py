@@ -6,7 +6,7 @@
 
 A round is 0 to 300 ms of load from four clients, the kill, up to three starts that are killed too, and a start that may
 live. The clients do not stop for any of this: they ask again until they are answered, so that recovery itself runs under
-load. Then the round is judged (judge.py). Every tenth round the clock is moved on, once until a kill, then until all is
+load. Then the round is judged (judge.py). Every 25th round the clock is moved on, once until a kill, then until all is
 decided and the money can be counted. The seed decides who asks for what, and when the kills come; how far the server was by
 then it cannot decide. At the end everything is judged once more, with `till audit`.
 
@@ -30,7 +30,7 @@ from judge import Judge
 from world import AWAY, Crowd, Violation, World, require
 
 N_CLIENTS = 4
-SETTLE_EVERY = 10
+SETTLE_EVERY = 25
 FAULTS = {"notify": {"drop": 0.3, "duplicate": 0.2}, "gateway": {"error": 0.03}}
 
 
