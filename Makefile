@@ -19,7 +19,8 @@ help:
 	@echo 'make test      every test there is; the last line counts them'
 	@echo 'make quick     before each commit: lint and unit tests, a minute'
 	@echo 'make check     make test, then what takes long: 100,000 simulated days, 200,000 power losses,'
-	@echo '               every state of an order, mutants, coverage, 1,000 orders on RocketMQ'
+	@echo '               every state of an order, mutants, coverage, 1,000 orders on RocketMQ,'
+	@echo '               rounds of kill -9, 20 s of fuzzing for each parser'
 	@echo 'make bench     build/till bench $$BENCH, place by default (ARGS="--orders 100000")'
 	@echo 'make bench-peers  Till beside other timeout engines, 15 minutes at most (ARGS="--items 2000 --only till,bullmq")'
 	@echo 'make bench-shops  orders a second and oversold units of whole shop systems beside it'
@@ -45,7 +46,7 @@ quick:
 
 check: test
 	$(call deps,coverage)
-	@tools/test coverage core-mutants broker-long sim-long crash-long soak-long explore-long
+	@tools/test coverage core-mutants broker-long sim-long crash-long soak-long explore-long kill fuzz-long
 
 bench: build
 	@exec build/till bench $(BENCH) $(ARGS)
@@ -67,4 +68,4 @@ coverage:
 	@tools/coverage
 
 clean:
-	rm -rf build build-sanitized build-coverage build-tsan build-rocketmq build-sdks build-peers
+	rm -rf build build-sanitized build-fuzz build-coverage build-tsan build-rocketmq build-sdks build-peers
