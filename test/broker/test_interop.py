@@ -132,7 +132,9 @@ class SharedGroup(Interop):
         wait_for(lambda: not self.not_strays(), LIMIT_S, "an end of each by its sender")
         self.assertEqual({m["keys"] for m in self.delivered(CANCEL) if m["tags"] == "theirs"},
                          {"theirs-0", "theirs-2", "theirs-4"})
-        self.assertEqual({m["properties"]["UNIQ_KEY"] for m in self.pending(self.group)}, self.strays, "nobody's to decide")
+        # A question that crossed an end leaves a copy behind, which is pending until the broker asks about it once more.
+        wait_for(lambda: {m["properties"]["UNIQ_KEY"] for m in self.pending(self.group)} == self.strays, LIMIT_S,
+                 "only those that are nobody's to decide")
 
     def test_a_member_that_rolls_back_what_it_does_not_know_loses_no_message_of_ours(self):
         self.group, self.strays = "rude", set()
