@@ -733,6 +733,7 @@ static void what_is_asked_about_soon_or_offered_later_is_left_as_it_is(void **st
     desk_refund(&d, 10);
     desk_told_of_refund(&d, FACT_NONE, 0); // on its way
     assert_true(nothing_happened(&d));
+    assert_int_equal(d.out.n_traces, 0);
     desk_refund_answer(&d, 0, CALL_REFUND, OUTCOME_DONE, FACT_REFUND_ACCEPTED);
     desk_told_of_refund(&d, FACT_NONE, 0); // asked about in ten seconds
     assert_true(nothing_happened(&d));
